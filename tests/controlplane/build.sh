@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# build.sh [DIR]: builds etcd, the Kubernetes control plane, kubelet, kube-proxy, kubectl and helm from their Go modules, and leaves them as DIR/bin
+# (default: target/controlplane). The binaries are kept in a cache folder named after the pinned versions, so that a second clone takes seconds.
+#
+# 8 to 14 minutes of two cores with cold caches. The version stamp matters: unstamped binaries call themselves v0.0.0-master and helm then refuses
+# charts that name a kubeVersion. One CGO setting for all, or the standard library is built twice.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+out=${1:-$here/../../target/controlplane}
+cache=${PROBEKEEPER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/probekeeper}
+key=$(cat "$here/go.mod" "$here/go.sum" "$here/build.sh" | sha256sum | cut -c1-16)
+store=$cache/controlplane-$key
+binaries=(etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kubelet kube-proxy)
+
+complete() { local b; for b in "${binaries[@]}"; do [ -x "$store/$b" ] || return 1; done; }
+
+if ! complete; then
+  # Two builds at once would only slow each other down; the second waits, then finds the work done.
+  mkdir -p "$store"
+  exec 9> "$store/.lock"
+  flock 9
+fi
+if ! complete; then
+  go=$("$here/go.sh")
+  cd "$here"
+  export CGO_ENABLED=0
+  version=$("$go" list -m -f '{{.Version}}' k8s.io/kubernetes)
+  stamp=k8s.io/component-base/version
+  ldflags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=1 -X $stamp.gitMinor=$(echo "$version" | cut -d. -f2)"
+  ldflags="$ldflags -X $stamp.gitTreeState=clean -X $stamp.gitCommit=module -X $stamp.buildDate=1970-01-01T00:00:00Z"
+  echo "building the control plane (Kubernetes $version) into $store: 8 to 14 minutes with cold caches" >&2
+  n=0
+  for b in "${binaries[@]}"; do
+    n=$((n + 1))
+    [ ! -x "$store/$b" ] || continue
+    case $b in
+      etcd) package=go.etcd.io/etcd/server/v3 flags="-s -w" ;;
+      helm) package=helm.sh/helm/v4/cmd/helm flags="-s -w" ;;
+      *) package=k8s.io/kubernetes/cmd/$b flags=$ldflags ;;
+    esac
+    start=$SECONDS
+    echo "  [$n/${#binaries[@]}] $b ..." >&2
+    "$go" build -trimpath -ldflags "$flags" -o "$store/$b.partial" "$package"
+    mv "$store/$b.partial" "$store/$b"
+    echo "  [$n/${#binaries[@]}] $b: $((SECONDS - start)) s" >&2
+  done
+fi
+mkdir -p "$out"
+ln -sfn "$store" "$out/bin"
