@@ -11,9 +11,9 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use crate::lifecycle::{Gate, Gates, Signals};
+use crate::lifecycle::{Gates, Signals};
 use crate::pki;
-use crate::server::tls::{self, Pair, PairError, PairFiles, Served};
+use crate::server::tls::{Pair, PairFiles, Served};
 use crate::server::{Judge, Limits, Server, bind, ops, quantity};
 use crate::telemetry::log::{self, Format, Verbosity};
 use crate::telemetry::metrics::Metrics;
@@ -23,9 +23,6 @@ const MOST_THREADS: usize = 4;
 
 /// How often a certificate on disk is compared. File watches miss the kubelet's swap of a symlinked folder; Secrets take a minute to arrive.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
-
-/// Pause between attempts to reach our own port.
-const SELF_PROBE_PAUSE: Duration = Duration::from_millis(200);
 
 /// Exit code after a second signal: 128 plus SIGINT, as shells report it.
 const ENDED_AT_ONCE: u8 = 130;
@@ -100,8 +97,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let log = log::start(args.log_format.unwrap_or_else(Format::for_stderr), args.log_level).context("cannot start the log")?;
     let metrics = Arc::new(Metrics::new());
     let judge = judge(args, &metrics)?;
-    let served = Served::new(certificate(args)?);
-    note_certificate(&served, &metrics)?;
+    let certificate = Served::new(certificate(args)?, Arc::clone(&metrics));
     let listener = listen(args.listen, "--listen")?;
     let ops_listener = listen(args.ops_listen, "--ops-listen")?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
@@ -111,7 +107,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let code = runtime.block_on(serve(args, judge, served, &metrics, (listener, ops_listener)));
+    let code = runtime.block_on(serve(args, judge, certificate, &metrics, (listener, ops_listener)));
     // A task that does not end must not keep the process.
     runtime.shutdown_background();
     drop(log);
@@ -128,7 +124,7 @@ fn judge(args: &ServeArgs, metrics: &Metrics) -> anyhow::Result<impl Judge + use
 async fn serve(
     args: &ServeArgs,
     judge: impl Judge,
-    served: Served,
+    certificate: Served,
     metrics: &Arc<Metrics>,
     (listener, ops_listener): (std::net::TcpListener, std::net::TcpListener),
 ) -> anyhow::Result<ExitCode> {
@@ -151,14 +147,12 @@ async fn serve(
     let listener = TcpListener::from_std(listener).context("cannot use the webhook port")?;
     let ops_listener = TcpListener::from_std(ops_listener).context("cannot use the operations port")?;
     let (address, ops_address) = (listener.local_addr()?, ops_listener.local_addr()?);
-    let acceptor = served.acceptor().context("cannot set up TLS")?;
+    let acceptor = certificate.acceptor().context("cannot set up TLS")?;
     let accepting = tokio::spawn(Arc::clone(&server).run(listener, acceptor));
     let operating = tokio::spawn(ops::run(ops_listener, gates.clone(), Arc::clone(metrics)));
     tracing::info!(listen = %address, ops = %ops_address, version = env!("CARGO_PKG_VERSION"), "serving");
-    tokio::spawn(probe_own_port(address, served.clone(), own_port.clone()));
-    if let TlsSource::Files(files) = &args.tls {
-        tokio::spawn(follow_files(files.clone(), served, Arc::clone(metrics), address, own_port));
-    }
+    let follow = if let TlsSource::Files(files) = &args.tls { Some((files.clone(), CERTIFICATE_POLL)) } else { None };
+    tokio::spawn(certificate.keep(address, own_port, follow));
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -218,61 +212,6 @@ fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&unfinished);
     }
     renamed
-}
-
-fn note_certificate(served: &Served, metrics: &Metrics) -> anyhow::Result<()> {
-    let not_after =
-        pki::not_after(served.current().leaf()).map_err(|error| anyhow::anyhow!("cannot read the certificate: {error}"))?;
-    metrics.certificate_not_after("leaf", not_after);
-    Ok(())
-}
-
-/// Opens the gate once our own port serves our own leaf. It is not closed again: a busy port is no reason to take a replica away.
-async fn probe_own_port(address: SocketAddr, served: Served, gate: Gate) {
-    loop {
-        match tls::serves(address, served.current().leaf()).await {
-            Ok(()) => return gate.open(),
-            Err(error) => {
-                tracing::warn!(error, "the TLS port does not serve the certificate yet");
-                gate.close(&error);
-            }
-        }
-        sleep(SELF_PROBE_PAUSE).await;
-    }
-}
-
-/// Serves what the files hold, as soon as it is a pair. A bad pair is reported once, and the last good one kept.
-async fn follow_files(files: PairFiles, served: Served, metrics: Arc<Metrics>, address: SocketAddr, gate: Gate) {
-    let mut reported = None;
-    loop {
-        sleep(CERTIFICATE_POLL).await;
-        let reading = files.clone();
-        // A network file system may keep a read waiting; the serving threads must not.
-        let Ok(read) = tokio::task::spawn_blocking(move || Pair::from_files(&reading)).await else { continue };
-        match read {
-            Ok(pair) if pair.leaf() == served.current().leaf() => reported = None,
-            Ok(pair) => {
-                served.swap(pair);
-                reported = None;
-                metrics.certificate_reload("ok");
-                if let Err(error) = note_certificate(&served, &metrics) {
-                    tracing::warn!(%error, "the new certificate cannot be read");
-                }
-                tracing::info!(certificate = %files.certificate.display(), "serving a new certificate");
-                probe_own_port(address, served.clone(), gate.clone()).await;
-            }
-            Err(error) => report_once(&error, &mut reported, &metrics),
-        }
-    }
-}
-
-fn report_once(error: &PairError, reported: &mut Option<String>, metrics: &Metrics) {
-    let text = error.to_string();
-    if reported.as_ref() != Some(&text) {
-        metrics.certificate_reload("failed");
-        tracing::warn!(error = text, "the new certificate is refused; serving the last good one");
-        *reported = Some(text);
-    }
 }
 
 /// Allows everything.

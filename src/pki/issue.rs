@@ -8,10 +8,10 @@ use rcgen::{
 };
 
 /// Certificates are valid from an hour before they are made: an API server's clock may be behind.
-const BACKDATED: Duration = Duration::from_secs(3600);
+const BACKDATED: Duration = Duration::from_hours(1);
 
 /// How long a development authority and its leaf last. They live in one process's memory and are never renewed.
-const DEVELOPMENT: Duration = Duration::from_secs(365 * 86_400);
+const DEVELOPMENT: Duration = Duration::from_hours(365 * 24);
 
 /// Names under which a development server is reached.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -62,16 +62,22 @@ mod tests {
 
     #[test]
     fn a_development_leaf_says_what_it_is_for() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         let issued = development(Some("probekeeper.probekeeper-system.svc"), now).unwrap();
         let (_, pem) = parse_x509_pem(issued.certificate.as_bytes()).unwrap();
         let leaf = pem.parse_x509().unwrap();
         let names = leaf.subject_alternative_name().unwrap().unwrap().value.general_names.iter().map(ToString::to_string);
-        insta::assert_snapshot!(names.collect::<Vec<_>>().join("\n"));
+        insta::assert_snapshot!(names.collect::<Vec<_>>().join("\n"), @r"
+        DNSName(localhost)
+        IPAddress(7f:00:00:01)
+        IPAddress(00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:01)
+        DNSName(probekeeper.probekeeper-system.svc)
+        ");
         assert!(leaf.extended_key_usage().unwrap().unwrap().value.server_auth);
-        assert_eq!(leaf.validity().not_before.timestamp(), 1_800_000_000 - 3600);
+        assert_eq!(leaf.validity().not_before.timestamp(), 499_999 * 3600);
         assert!(!leaf.is_ca());
-        assert_ne!(leaf.raw_serial(), development(None, now).map(|other| other.certificate.into_bytes()).unwrap());
+        let (_, other) = parse_x509_pem(development(None, now).unwrap().certificate.as_bytes()).unwrap();
+        assert_ne!(leaf.raw_serial(), other.parse_x509().unwrap().raw_serial());
         assert_eq!(crate::pki::not_after(&pem.contents), Ok(now + DEVELOPMENT));
     }
 }

@@ -216,7 +216,7 @@ impl<J: Judge> Task<J> {
                     } else if closing == Some(Cut::Evicted) {
                         return Cut::Evicted;
                     } else if silent < limit {
-                        alarm.as_mut().reset(Instant::now() + (limit - silent));
+                        alarm.as_mut().reset(Instant::now() + limit.saturating_sub(silent));
                     } else {
                         return if connection.has_served() { Cut::Idle } else { Cut::HeadTimeout };
                     }

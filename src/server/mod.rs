@@ -58,7 +58,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             first_head: Duration::from_secs(10),
             body: Duration::from_secs(10),
-            idle: Duration::from_secs(180),
+            idle: Duration::from_mins(3),
             answer: Duration::from_secs(2),
             body_bytes: 8 << 20,
             in_flight_bytes: 64 << 20,

@@ -80,12 +80,12 @@ async fn judge<J: Judge>(server: &Server<J>, started: Instant, request: Request<
 }
 
 /// The body, in one piece. Callers who name a timeout are bound by it alone; the body timeout is for those who name none.
-async fn read<'a, J: Judge>(
-    server: &'a Server<J>,
+async fn read<J: Judge>(
+    server: &Server<J>,
     mut incoming: Incoming,
     started: Instant,
     deadline: Option<Instant>,
-) -> Result<Body<'a>, Refusal> {
+) -> Result<Body<'_>, Refusal> {
     let limit = server.limits.body_bytes;
     let announced = incoming.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     if announced.is_some_and(|length| length > limit) {

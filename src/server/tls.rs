@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -17,16 +17,25 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, InconsistentKeys, ServerConfig, SignatureScheme};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::lifecycle::Gate;
+use crate::pki;
+use crate::telemetry::metrics::Metrics;
+
 /// Longest that the server may take to answer its own handshake: on loopback it takes a millisecond.
 const SELF_PROBE: Duration = Duration::from_secs(5);
+
+/// Pause between attempts to reach our own port.
+const SELF_PROBE_PAUSE: Duration = Duration::from_millis(200);
 
 /// A certificate chain and its key, known to belong together.
 #[derive(Clone)]
 pub struct Pair {
     key: Arc<CertifiedKey>,
+    not_after: SystemTime,
 }
 
 impl Pair {
@@ -36,14 +45,11 @@ impl Pair {
         let chain = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| PairError::Certificate { place: certificate_place.clone(), error: error.to_string() })?;
-        if chain.is_empty() {
-            return Err(PairError::NoCertificate { place: certificate_place });
-        }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
             rustls::pki_types::pem::Error::NoItemsFound => PairError::NoKey { place: key_place.clone() },
             error => PairError::Key { place: key_place.clone(), error: error.to_string() },
         })?;
-        Self::from_der(chain, key, certificate_place, key_place)
+        Self::from_der(chain, &key, certificate_place, key_place)
     }
 
     /// Reads both files. They are taken as they are at this moment: during a rotation they may not match yet.
@@ -61,19 +67,22 @@ impl Pair {
 
     fn from_der(
         chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
+        key: &PrivateKeyDer<'static>,
         certificate_place: String,
         key_place: String,
     ) -> Result<Self, PairError> {
-        let key = ring::sign::any_supported_type(&key)
+        let signer = ring::sign::any_supported_type(key)
             .map_err(|error| PairError::Key { place: key_place.clone(), error: error.to_string() })?;
-        let pair = CertifiedKey::new(chain, key);
+        let unusable = |error| PairError::Certificate { place: certificate_place.clone(), error };
+        let leaf = chain.first().ok_or_else(|| PairError::NoCertificate { place: certificate_place.clone() })?;
+        let not_after = pki::not_after(leaf).map_err(unusable)?;
+        let pair = CertifiedKey::new(chain, signer);
         match pair.keys_match() {
-            Ok(()) => Ok(Self { key: Arc::new(pair) }),
+            Ok(()) => Ok(Self { key: Arc::new(pair), not_after }),
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
                 Err(PairError::Mismatch { certificate: certificate_place, key: key_place })
             }
-            Err(error) => Err(PairError::Certificate { place: certificate_place, error: error.to_string() }),
+            Err(error) => Err(unusable(error.to_string())),
         }
     }
 }
@@ -115,17 +124,61 @@ pub enum PairError {
 #[derive(Debug, Clone)]
 pub struct Served {
     pair: Arc<ArcSwap<Pair>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Served {
     /// Starts with `pair`.
-    pub fn new(pair: Pair) -> Self {
-        Self { pair: Arc::new(ArcSwap::from_pointee(pair)) }
+    pub fn new(pair: Pair, metrics: Arc<Metrics>) -> Self {
+        metrics.certificate_not_after("leaf", pair.not_after);
+        Self { pair: Arc::new(ArcSwap::from_pointee(pair)), metrics }
     }
 
     /// Serves `pair` from the next handshake on.
     pub fn swap(&self, pair: Pair) {
+        self.metrics.certificate_not_after("leaf", pair.not_after);
         self.pair.store(Arc::new(pair));
+    }
+
+    /// Opens `gate` once the port at `listening` serves this certificate. With `follow`, then looks at the files again and again at that
+    /// interval, and serves what they hold as soon as it is a pair; a bad one is reported once, and the last good one kept.
+    pub async fn keep(self, listening: SocketAddr, gate: Gate, follow: Option<(PairFiles, Duration)>) {
+        self.confirm(listening, &gate).await;
+        let Some((files, interval)) = follow else { return };
+        let mut reported = None;
+        loop {
+            sleep(interval).await;
+            let reading = files.clone();
+            // A network file system may keep a read waiting; the serving threads must not.
+            let Ok(read) = tokio::task::spawn_blocking(move || Pair::from_files(&reading)).await else { continue };
+            match read {
+                Ok(pair) if pair.key.cert == self.current().key.cert => reported = None,
+                Ok(pair) => {
+                    reported = None;
+                    self.swap(pair);
+                    self.metrics.certificate_reload("ok");
+                    tracing::info!(certificate = %files.certificate.display(), "serving a new certificate");
+                    self.confirm(listening, &gate).await;
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    if reported.as_ref() != Some(&error) {
+                        self.metrics.certificate_reload("failed");
+                        tracing::warn!(error, "the new certificate is refused; serving the last good one");
+                        reported = Some(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the gate once our own port serves our own leaf. A gate that is open stays so: being busy is no reason to go out of service.
+    async fn confirm(&self, listening: SocketAddr, gate: &Gate) {
+        while let Err(error) = serves(listening, self.current().leaf()).await {
+            tracing::warn!(error, "the TLS port does not serve the certificate yet");
+            sleep(SELF_PROBE_PAUSE).await;
+        }
+        gate.open();
     }
 
     /// The pair as it is now.
