@@ -68,7 +68,7 @@ async fn files_are_followed_as_a_pair_and_running_connections_stay() {
     let gates = Gates::new();
     let gate = gates.add("own-port", "not seen");
     let keeping =
-        tokio::spawn(fixture.served.clone().keep(fixture.address, gate, Some((files.clone(), Duration::from_millis(20)))));
+        tokio::spawn(fixture.certificate.clone().keep(fixture.address, gate, Some((files.clone(), Duration::from_millis(20)))));
     eventually(|| gates.ready()).await;
     let mut running = Client::connect(&fixture).await;
 
@@ -76,7 +76,7 @@ async fn files_are_followed_as_a_pair_and_running_connections_stay() {
     fixture.counted("probekeeper_certificate_reload_total{result=\"failed\"} 1").await;
     sleep(Duration::from_millis(100)).await;
     fixture.counted("probekeeper_certificate_reload_total{result=\"failed\"} 1").await;
-    assert_eq!(fixture.served.current().leaf(), pair(&first).leaf());
+    assert_eq!(fixture.certificate.current().leaf(), pair(&first).leaf());
     Client::connect(&fixture).await;
 
     write(folder.path(), &second, &second);

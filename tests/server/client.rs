@@ -1,5 +1,6 @@
 //! An HTTP/1.1 client that can be told to misbehave.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +64,11 @@ impl Client {
     }
 
     pub(crate) async fn connect_with(fixture: &Fixture, config: ClientConfig) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(fixture.address).await?;
+        Self::connect_to(fixture.address, config).await
+    }
+
+    pub(crate) async fn connect_to(address: SocketAddr, config: ClientConfig) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         let name = ServerName::try_from("localhost").unwrap();
         let connected =
             timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await.expect("no handshake");

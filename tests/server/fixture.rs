@@ -42,7 +42,7 @@ pub(crate) struct Fixture {
     /// PEM of the authority that the client trusts.
     pub(crate) authority: String,
     pub(crate) server: Arc<Server<Echo>>,
-    pub(crate) served: Served,
+    pub(crate) certificate: Served,
     pub(crate) metrics: Arc<Metrics>,
     running: JoinHandle<()>,
 }
@@ -54,12 +54,12 @@ impl Fixture {
 
     pub(crate) fn start_with(limits: Limits, issued: &Issued) -> Self {
         let metrics = Arc::new(Metrics::new());
-        let served = Served::new(pair(issued), Arc::clone(&metrics));
+        let certificate = Served::new(pair(issued), Arc::clone(&metrics));
         let server = Server::new(Echo, limits, Arc::clone(&metrics));
         let listener = TcpListener::from_std(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let running = tokio::spawn(Arc::clone(&server).run(listener, served.acceptor().unwrap()));
-        Self { address, authority: issued.authority.clone(), server, served, metrics, running }
+        let running = tokio::spawn(Arc::clone(&server).run(listener, certificate.acceptor().unwrap()));
+        Self { address, authority: issued.authority.clone(), server, certificate, metrics, running }
     }
 
     /// Waits until the metrics hold this line: counters move just after the client has seen the effect.

@@ -9,3 +9,4 @@ mod ending;
 mod fixture;
 mod limits;
 mod operations;
+mod process;

@@ -80,7 +80,7 @@ fn operate(fixture: &Fixture, gates: &Gates) -> SocketAddr {
     address
 }
 
-async fn get(address: SocketAddr, target: &str) -> (u16, String) {
+pub(crate) async fn get(address: SocketAddr, target: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
     let mut text = String::new();
