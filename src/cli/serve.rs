@@ -100,18 +100,18 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let certificate = Served::new(certificate(args)?, Arc::clone(&metrics));
     let listener = listen(args.listen, "--listen")?;
     let ops_listener = listen(args.ops_listen, "--ops-listen")?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("serve")
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+    let runtime = runtime().context("cannot start the runtime")?;
     let code = runtime.block_on(serve(args, judge, certificate, &metrics, (listener, ops_listener)));
     // A task that does not end must not keep the process.
     runtime.shutdown_background();
     drop(log);
     code
+}
+
+/// The runtime that a server is given: as many threads as cores, up to four.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("serve").enable_all().build()
 }
 
 /// The judge of this process.
