@@ -4,4 +4,5 @@
 //! answers away from it. See `ARCHITECTURE.md`.
 
 pub mod admission;
+pub mod model;
 pub mod telemetry;
