@@ -12,7 +12,7 @@ pub(super) struct Scalar<'a> {
     pub(super) text: Cow<'a, str>,
     /// Not in quotes and not a block.
     pub(super) plain: bool,
-    /// Short form: `!!int`, `!custom`; `!` is as good as none.
+    /// Short form: `!!int`, `!custom`.
     pub(super) tag: Option<String>,
 }
 
@@ -21,8 +21,6 @@ pub(super) fn resolve(scalar: Scalar<'_>) -> Result<Value<'_>, String> {
     let Scalar { text, plain, tag } = scalar;
     match tag.as_deref() {
         None if plain => untagged(text),
-        // The non-specific tag makes even a quoted scalar plain for go-yaml.
-        Some("!") => untagged(text),
         Some("!!binary") => binary(&text),
         Some(tag @ ("!!bool" | "!!int" | "!!float" | "!!null" | "!!timestamp")) => {
             let tag = tag.to_owned();
@@ -40,7 +38,7 @@ pub(super) fn resolve(scalar: Scalar<'_>) -> Result<Value<'_>, String> {
                 Err(format!("`{shown}` is not what its tag {tag} says: remove the tag or change the value"))
             }
         }
-        // Quoted, `!!str`, or a tag that go-yaml does not know: the text as it is.
+        // Quoted, `!!str`, or a tag that go-yaml does not know (`!` too): the text as it is.
         None | Some(_) => Ok(Value::String(text)),
     }
 }
