@@ -4,5 +4,6 @@
 //! answers away from it. See `ARCHITECTURE.md`.
 
 pub mod admission;
+pub mod model;
 pub mod telemetry;
 pub mod yaml;
