@@ -28,6 +28,9 @@ const BACKLOG: i32 = 1024;
 /// has at most 16 KiB and a few bytes.
 const READ_AHEAD: usize = 32 << 10;
 
+/// Largest request head. An API server's has half a kilobyte; without a limit of ours each connection could be made to hold 400 kB.
+const MOST_HEAD: usize = 64 << 10;
+
 /// How long the accept loop waits after an error that the next call would meet again, as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -189,7 +192,7 @@ impl<J: Judge> Task<J> {
         let service = service_fn(|request| request::respond(server, connection, request));
         // hyper's own `header_read_timeout` would take the idle timeout's place, but it makes and drops a timer for each request, and knows no
         // shorter limit for the first one. Here one timer per connection looks, when it fires, whether anything has happened since.
-        let mut http = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        let mut http = pin!(http1::Builder::new().max_buf_size(MOST_HEAD).serve_connection(TokioIo::new(stream), service));
         let mut closing = None;
         let mut alarm = pin!(sleep_until(Instant::now() + limits.first_head));
         loop {
