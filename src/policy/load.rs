@@ -217,7 +217,7 @@ mod tests {
         );
         check(
             &format!("{HEAD}defaults:\n  readinessProbe: {{ timeoutSeconds: 9, periodSeconds: 5 }}\n"),
-            &["4:37: defaults.readinessProbe: timeoutSeconds 9 contradicts periodSeconds 5: it is never filled in above the period"],
+            &["4:21: defaults.readinessProbe: timeoutSeconds 9 contradicts periodSeconds 5: it is never filled in above the period"],
         );
         check(&format!("{HEAD}profile: strict\nprofile: baseline\n"), &["4:1: `profile` stands here a second time; first on line 3"]);
         check(&format!("{HEAD}---\n{HEAD}"), &["4:1: a second document; a policy is one"]);
