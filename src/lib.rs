@@ -4,7 +4,9 @@
 //! answers away from it. See `ARCHITECTURE.md`.
 
 pub mod admission;
+pub mod cli;
 pub mod engine;
+pub mod lint;
 pub mod model;
 pub mod policy;
 pub mod rules;
