@@ -16,6 +16,7 @@ pub use check::{Port, resolve_port, same_check};
 pub use container::{
     Container, ContainerPort, EnvVar, FieldRef, Lifecycle, LifecycleHandler, List, Sleep, ValueFrom, is_mesh_sidecar,
 };
+pub(crate) use decode::explain;
 pub use decode::{Annotations, DecodeError, Labels, Metadata, Object, OwnerReference, Text};
 pub use exec::cannot_fail;
 pub use host::{Host, classify_host};

@@ -138,6 +138,19 @@ pub enum Handler<'p, 'a> {
     Grpc(&'p Grpc<'a>),
 }
 
+impl<'p> Handler<'p, '_> {
+    /// Field of the handler and the host that it names, if it names one.
+    pub fn host(self) -> Option<(&'static str, &'p str)> {
+        let (field, host) = match self {
+            Self::HttpGet(http) => ("httpGet", http.host.as_deref()?),
+            Self::TcpSocket(tcp) => ("tcpSocket", tcp.host.as_deref()?),
+            Self::Exec(_) | Self::Grpc(_) => return None,
+        };
+        let host = host.trim();
+        (!host.is_empty()).then_some((field, host))
+    }
+}
+
 impl<'a> Probe<'a> {
     /// The handler, if there is exactly one.
     pub fn handler(&self) -> Option<Handler<'_, 'a>> {
@@ -364,4 +377,20 @@ impl Timing {
     pub fn recovery(&self) -> i64 {
         self.success_threshold.saturating_mul(self.period)
     }
+
+    /// The smallest failure threshold, at least 1, whose [`tolerance`](Self::tolerance) reaches `seconds`; the other numbers stay.
+    pub fn threshold_for_tolerance(&self, seconds: i64) -> i64 {
+        threshold(seconds.saturating_sub(self.timeout), self.hanging_period())
+    }
+
+    /// The smallest failure threshold, at least 1, that [guarantees](Self::guaranteed_start_up) `seconds` to start; the other numbers stay.
+    pub fn threshold_for_start_up(&self, seconds: i64) -> i64 {
+        threshold(seconds.saturating_sub(self.initial_delay), self.period)
+    }
+}
+
+/// The smallest `F >= 1` with `(F-1) * step >= seconds`. A step is at least 1 in every valid probe.
+fn threshold(seconds: i64, step: i64) -> i64 {
+    let step = step.max(1);
+    (seconds.max(0) / step).saturating_add(i64::from(seconds.max(0) % step != 0)).saturating_add(1)
 }
