@@ -201,8 +201,13 @@ impl<'a> Probe<'a> {
     pub fn is_valid(&self, kind: ProbeKind) -> bool {
         let in_range =
             Leaf::ALL.into_iter().all(|leaf| self.leaf(leaf).is_none_or(|value| (0..=i64::from(i32::MAX)).contains(&value)));
-        let success = self.defaulted(Leaf::SuccessThreshold);
-        self.handler().is_some() && in_range && (kind == ProbeKind::Readiness || success == Some(1))
+        let by_kind = match kind {
+            ProbeKind::Readiness => self.termination_grace_period_seconds.is_none(),
+            ProbeKind::Liveness | ProbeKind::Startup => {
+                self.defaulted(Leaf::SuccessThreshold) == Some(1) && self.termination_grace_period_seconds != Some(0)
+            }
+        };
+        self.handler().is_some() && in_range && by_kind
     }
 
     /// The timing after API defaulting.
