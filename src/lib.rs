@@ -4,4 +4,9 @@
 //! answers away from it. See `ARCHITECTURE.md`.
 
 pub mod admission;
+pub mod engine;
+pub mod model;
+pub mod policy;
+pub mod rules;
 pub mod telemetry;
+pub mod yaml;

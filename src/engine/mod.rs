@@ -1,0 +1,9 @@
+//! One engine answers three questions about a pod template: what is wrong, what was left out, what to do about it. Every front calls it.
+
+pub mod defaults;
+mod evaluate;
+pub mod patch;
+mod verdict;
+
+pub use evaluate::{Evaluation, evaluate};
+pub use verdict::{Demotion, Judged, Verdict, decide};

@@ -1,0 +1,185 @@
+//! Containers: what of them bears on probes.
+
+use serde::Deserialize;
+
+use super::{
+    Text,
+    decode::nullable,
+    probe::{Exec, Probe, ProbeKind},
+};
+
+/// A container of the pod template.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container<'a> {
+    /// Unique within the pod.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub name: Text<'a>,
+    /// Absent in patches that are no whole objects.
+    #[serde(borrow, default)]
+    pub image: Option<Text<'a>>,
+    /// Declared ports. Declaring a number is optional, declaring a name is what makes the name usable.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub ports: Vec<ContainerPort<'a>>,
+    /// Environment, from which `$(NAME)` in exec commands is expanded.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub env: Vec<EnvVar<'a>>,
+    /// Liveness probe.
+    #[serde(borrow, default)]
+    pub liveness_probe: Option<Probe<'a>>,
+    /// Readiness probe.
+    #[serde(borrow, default)]
+    pub readiness_probe: Option<Probe<'a>>,
+    /// Startup probe.
+    #[serde(borrow, default)]
+    pub startup_probe: Option<Probe<'a>>,
+    /// Hooks.
+    #[serde(borrow, default)]
+    pub lifecycle: Option<Lifecycle<'a>>,
+    /// `Always` on an init container makes it a native sidecar.
+    #[serde(borrow, default)]
+    pub restart_policy: Option<Text<'a>>,
+    /// Which list of the pod spec holds it. Not part of the JSON.
+    #[serde(skip)]
+    pub list: List,
+    /// Index in that list. Not part of the JSON.
+    #[serde(skip)]
+    pub index: usize,
+}
+
+/// The list of the pod spec that holds a container.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum List {
+    /// `containers`.
+    #[default]
+    Regular,
+    /// `initContainers`.
+    Init,
+}
+
+impl List {
+    /// The JSON field.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Regular => "containers",
+            Self::Init => "initContainers",
+        }
+    }
+}
+
+impl<'a> Container<'a> {
+    /// The probe of a kind, as written.
+    pub fn probe(&self, kind: ProbeKind) -> Option<&Probe<'a>> {
+        match kind {
+            ProbeKind::Liveness => self.liveness_probe.as_ref(),
+            ProbeKind::Readiness => self.readiness_probe.as_ref(),
+            ProbeKind::Startup => self.startup_probe.as_ref(),
+        }
+    }
+
+    pub(crate) fn probe_mut(&mut self, kind: ProbeKind) -> Option<&mut Probe<'a>> {
+        match kind {
+            ProbeKind::Liveness => self.liveness_probe.as_mut(),
+            ProbeKind::Readiness => self.readiness_probe.as_mut(),
+            ProbeKind::Startup => self.startup_probe.as_mut(),
+        }
+    }
+
+    /// The probe of a kind, if the API server would accept it: what it refuses anyway is not judged twice.
+    pub fn valid_probe(&self, kind: ProbeKind) -> Option<&Probe<'a>> {
+        self.probe(kind).filter(|probe| probe.is_valid(kind))
+    }
+
+    /// All valid probes, in the order liveness, readiness, startup.
+    pub fn valid_probes(&self) -> impl Iterator<Item = (ProbeKind, &Probe<'a>)> {
+        ProbeKind::ALL.into_iter().filter_map(|kind| Some((kind, self.valid_probe(kind)?)))
+    }
+}
+
+/// The sidecars of the common service meshes: their probes are the mesh's own, and injectors rewrite ports (15020, 15021).
+pub fn is_mesh_sidecar(container: &Container<'_>) -> bool {
+    matches!(&*container.name, "istio-proxy" | "linkerd-proxy")
+}
+
+/// A declared port.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerPort<'a> {
+    /// IANA service name, at most 15 characters.
+    #[serde(borrow, default)]
+    pub name: Option<Text<'a>>,
+    /// 1..=65535.
+    #[serde(default)]
+    pub container_port: Option<i64>,
+    /// `TCP` when absent.
+    #[serde(borrow, default)]
+    pub protocol: Option<Text<'a>>,
+}
+
+/// An environment variable. Its value is never logged or printed.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvVar<'a> {
+    /// Name.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub name: Text<'a>,
+    /// Literal value.
+    #[serde(borrow, default)]
+    pub value: Option<Text<'a>>,
+    /// A value from elsewhere; the kubelet does not expand `$(NAME)` from these in probes (semantics 2.10).
+    #[serde(borrow, default)]
+    pub value_from: Option<ValueFrom<'a>>,
+}
+
+impl std::fmt::Debug for EnvVar<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EnvVar").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Where a variable's value comes from; only field references matter here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ValueFrom<'a> {
+    /// A field of the pod.
+    #[serde(borrow, default)]
+    pub field_ref: Option<FieldRef<'a>>,
+}
+
+/// A reference to a field of the pod.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldRef<'a> {
+    /// As `status.podIP`.
+    #[serde(borrow, default)]
+    pub field_path: Option<Text<'a>>,
+}
+
+/// Lifecycle hooks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lifecycle<'a> {
+    /// Runs before the container gets its signal to stop.
+    #[serde(borrow, default)]
+    pub pre_stop: Option<LifecycleHandler<'a>>,
+}
+
+/// One hook.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LifecycleHandler<'a> {
+    /// A command.
+    #[serde(borrow, default)]
+    pub exec: Option<Exec<'a>>,
+    /// A pause.
+    #[serde(default)]
+    pub sleep: Option<Sleep>,
+}
+
+/// A pause, in seconds.
+#[derive(Debug, Default, Deserialize)]
+pub struct Sleep {
+    /// 0..=the pod's grace period.
+    #[serde(default)]
+    pub seconds: Option<i64>,
+}

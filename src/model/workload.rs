@@ -1,0 +1,210 @@
+//! A workload: an object with a pod template, and where its parts are.
+
+use super::{
+    Container, DecodeError, List, Metadata, Object, ProbeKind,
+    decode::{Spec, Template},
+};
+
+/// The kinds that are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// core/v1
+    Pod,
+    /// apps/v1
+    Deployment,
+    /// apps/v1
+    StatefulSet,
+    /// apps/v1
+    DaemonSet,
+    /// apps/v1
+    ReplicaSet,
+    /// core/v1
+    ReplicationController,
+    /// batch/v1
+    Job,
+    /// batch/v1
+    CronJob,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Pod,
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::ReplicaSet,
+        Self::ReplicationController,
+        Self::Job,
+        Self::CronJob,
+    ];
+
+    /// The kind of an object. The group must match, any version does: the parts that are read are the same in all of them.
+    pub fn of(api_version: &str, kind: &str) -> Option<Self> {
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        // `extensions/v1beta1` held Deployment, DaemonSet and ReplicaSet until 1.16 and still stands in files.
+        let found = Self::ALL.into_iter().find(|candidate| candidate.name() == kind)?;
+        (found.group() == group || (group == "extensions" && found.group() == "apps")).then_some(found)
+    }
+
+    /// As in a manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pod => "Pod",
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::ReplicaSet => "ReplicaSet",
+            Self::ReplicationController => "ReplicationController",
+            Self::Job => "Job",
+            Self::CronJob => "CronJob",
+        }
+    }
+
+    /// API group; empty for core.
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::Pod | Self::ReplicationController => "",
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet | Self::ReplicaSet => "apps",
+            Self::Job | Self::CronJob => "batch",
+        }
+    }
+
+    /// Where the pod spec is.
+    pub const fn pod_spec_pointer(self) -> &'static str {
+        match self {
+            Self::Pod => "/spec",
+            Self::CronJob => "/spec/jobTemplate/spec/template/spec",
+            _ => "/spec/template/spec",
+        }
+    }
+
+    /// Whether its pods are meant to run until they are told to stop. A bare Pod is when it restarts always.
+    const fn runs_on(self) -> bool {
+        !matches!(self, Self::Job | Self::CronJob)
+    }
+
+    /// Whether the object is looked at on CREATE only: probes of Pods cannot change, and neither can a Job's template (semantics H4, H10).
+    pub const fn only_on_create(self) -> bool {
+        matches!(self, Self::Pod | Self::Job)
+    }
+}
+
+/// An object with a pod template.
+#[derive(Debug)]
+pub struct Workload<'a> {
+    /// Which kind.
+    pub kind: Kind,
+    /// `group/version` as written.
+    pub api_version: String,
+    /// The object's own metadata.
+    pub metadata: Metadata<'a>,
+    /// The template's metadata; empty for a Pod.
+    pub template_metadata: Metadata<'a>,
+    /// Regular containers, then native sidecars. Other init containers have no probes.
+    pub containers: Vec<Container<'a>>,
+    /// Whether the pod shares the node's network.
+    pub host_network: bool,
+    /// `Always`, `OnFailure` or `Never`; `Always` when absent.
+    pub restart_policy: Option<super::Text<'a>>,
+    /// The pod's grace period in seconds after API defaulting.
+    pub grace_period: i64,
+    /// A Deployment's progress deadline in seconds after API defaulting; `None` for other kinds.
+    pub progress_deadline: Option<i64>,
+    /// `minReadySeconds`, 0 when absent.
+    pub min_ready: i64,
+    /// Whether metadata is there at all: without it nothing can be recorded, so nothing is patched.
+    pub has_metadata: bool,
+    incomplete: bool,
+}
+
+impl<'a> Workload<'a> {
+    /// Decodes JSON text; `Ok(None)` when the object carries no pod template.
+    pub fn from_json(json: &'a str) -> Result<Option<Self>, DecodeError> {
+        Object::from_json(json).map(Self::from_object)
+    }
+
+    /// Takes the workload out of a decoded object; `None` when its kind is not judged or it has no pod template.
+    pub fn from_object(object: Object<'a>) -> Option<Self> {
+        let api_version = object.api_version.as_deref().unwrap_or_default().to_owned();
+        let kind = Kind::of(&api_version, object.kind.as_deref().unwrap_or_default())?;
+        let has_metadata = object.metadata.is_some();
+        let spec = object.spec?;
+        let (progress_deadline, min_ready, has_selector) =
+            (spec.progress_deadline_seconds, spec.min_ready_seconds, spec.selector.is_some());
+        let template = match kind {
+            Kind::Pod => Template { metadata: Metadata::default(), spec },
+            Kind::CronJob => *spec.job_template?.spec.template?,
+            _ => *spec.template?,
+        };
+        let Template { metadata: template_metadata, spec: pod } = template;
+        let Spec { containers, init_containers, restart_policy, termination_grace_period_seconds, host_network, .. } = pod;
+
+        let needs_selector = matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::ReplicaSet);
+        let incomplete = containers.is_empty()
+            || containers.iter().any(|container| container.image.as_ref().is_none_or(|image| image.is_empty()))
+            || (needs_selector && !has_selector);
+        let containers = place(containers, List::Regular)
+            .chain(place(init_containers, List::Init).filter(|container| container.restart_policy.as_deref() == Some("Always")))
+            .collect();
+        Some(Self {
+            kind,
+            api_version,
+            metadata: object.metadata.unwrap_or_default(),
+            template_metadata,
+            containers,
+            host_network: host_network.unwrap_or(false),
+            restart_policy,
+            // API defaults: semantics 1.
+            grace_period: termination_grace_period_seconds.unwrap_or(30),
+            progress_deadline: (kind == Kind::Deployment).then(|| progress_deadline.unwrap_or(600)),
+            min_ready: min_ready.unwrap_or(0),
+            has_metadata,
+            incomplete,
+        })
+    }
+
+    /// Whether the API server would refuse it as incomplete (a container without an image, a workload without a selector): in files these are
+    /// kustomize patches, not workloads.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
+    /// Name, or the prefix of a generated one.
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().or(self.metadata.generate_name.as_deref()).unwrap_or_default()
+    }
+
+    /// Namespace, if the object says one.
+    pub fn namespace(&self) -> Option<&str> {
+        self.metadata.namespace.as_deref()
+    }
+
+    /// Whether its pods run until they are told to stop: everything but jobs and bare Pods that do not restart always.
+    pub fn is_long_running(&self) -> bool {
+        self.kind.runs_on() && (self.kind != Kind::Pod || self.restart_policy.as_deref().is_none_or(|policy| policy == "Always"))
+    }
+
+    /// JSON pointer of a container.
+    pub fn container_pointer(&self, container: &Container<'_>) -> String {
+        format!("{}/{}/{}", self.kind.pod_spec_pointer(), container.list.field(), container.index)
+    }
+
+    /// JSON pointer of a probe.
+    pub fn probe_pointer(&self, container: &Container<'_>, probe: ProbeKind) -> String {
+        format!("{}/{}", self.container_pointer(container), probe.field())
+    }
+
+    /// The container of a name.
+    pub fn container(&self, name: &str) -> Option<&Container<'a>> {
+        self.containers.iter().find(|container| &*container.name == name)
+    }
+}
+
+fn place(containers: Vec<Container<'_>>, list: List) -> impl Iterator<Item = Container<'_>> {
+    containers.into_iter().enumerate().map(move |(index, mut container)| {
+        container.list = list;
+        container.index = index;
+        container
+    })
+}

@@ -1,0 +1,165 @@
+//! What a rule sees and what it reports.
+
+use super::RuleDef;
+use crate::{
+    model::{Container, Host, Probe, ProbeKind, Workload, classify_host},
+    policy::Action,
+};
+
+/// What a rule sees.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'w> {
+    /// The object as it would be stored.
+    pub workload: &'w Workload<'w>,
+}
+
+impl<'w> Context<'w> {
+    /// Handler field and host of a probe that asks another machine. An address on the node's network may be the pod's own, and is not reported: when
+    /// unsure, no finding.
+    pub fn other_host<'p>(&self, probe: &'p Probe<'_>) -> Option<(&'static str, &'p str)>
+    where
+        'w: 'p,
+    {
+        let (handler, host) = probe.handler()?.host()?;
+        let maybe_own = self.workload.host_network && host.parse::<std::net::IpAddr>().is_ok();
+        (classify_host(Some(host)) == Host::Other && !maybe_own).then_some((handler, host))
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which rule.
+    pub rule: &'static RuleDef,
+    /// What the policy does about it.
+    pub action: Action,
+    /// Name of the container; `None` where the whole object is meant.
+    pub container: Option<String>,
+    /// Which probe; `None` where the whole container is meant.
+    pub probe: Option<ProbeKind>,
+    /// RFC 6901 pointer to the value at fault, or to where a missing one would stand.
+    pub pointer: String,
+    /// What is wrong, with the numbers at hand; short enough for a warning (see [`Finding::MESSAGE_RUNES`]).
+    pub message: String,
+    /// What to write instead, as YAML; empty where nothing can be proposed.
+    pub help: String,
+    /// How bad, where a rule has a measure: a larger number is worse. Compared on UPDATE, so that an old violation may stay but not grow.
+    pub badness: i64,
+}
+
+impl Finding {
+    /// Messages stay within this many characters, so that a warning with rule and place stays near the API server's advice of 120 runes.
+    pub const MESSAGE_RUNES: usize = 160;
+
+    /// The finding was judged too severely by its rule's action: this much at most.
+    pub fn at_most(&mut self, action: Action) -> &mut Self {
+        self.action = self.action.min(action);
+        self
+    }
+
+    /// Sets the measure of badness.
+    pub fn badness(&mut self, badness: i64) -> &mut Self {
+        self.badness = badness;
+        self
+    }
+
+    /// Where, in words: `container "web", livenessProbe`.
+    pub fn place(&self) -> String {
+        match (&self.container, self.probe) {
+            (Some(container), Some(probe)) => format!("container \"{container}\", {}", probe.field()),
+            (Some(container), None) => format!("container \"{container}\""),
+            (None, _) => "pod".to_owned(),
+        }
+    }
+}
+
+/// Collects the findings of one rule after another.
+#[derive(Debug)]
+pub struct Findings {
+    rule: &'static RuleDef,
+    action: Action,
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    /// An empty collection for a rule and the action that policy gives it.
+    pub fn new(rule: &'static RuleDef, action: Action) -> Self {
+        Self { rule, action, list: Vec::new() }
+    }
+
+    /// Goes on to the next rule.
+    pub fn next_rule(&mut self, rule: &'static RuleDef, action: Action) {
+        self.rule = rule;
+        self.action = action;
+    }
+
+    /// Everything reported so far.
+    pub fn into_vec(self) -> Vec<Finding> {
+        self.list
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Forgets everything after the first `len`: what a rule reported before it failed is not trusted.
+    pub fn truncate(&mut self, len: usize) {
+        self.list.truncate(len);
+    }
+
+    /// Reports something about a probe. `at` is a pointer relative to the probe (`httpGet/port`), or empty for the probe itself.
+    pub fn probe(
+        &mut self,
+        cx: &Context<'_>,
+        container: &Container<'_>,
+        kind: ProbeKind,
+        at: &str,
+        message: String,
+        help: String,
+    ) -> &mut Finding {
+        let mut pointer = cx.workload.probe_pointer(container, kind);
+        if !at.is_empty() {
+            pointer.push('/');
+            pointer.push_str(at);
+        }
+        self.push(Some(container), Some(kind), pointer, message, help)
+    }
+
+    /// Reports something about a container. `at` is a pointer relative to it, or empty.
+    pub fn container(&mut self, cx: &Context<'_>, container: &Container<'_>, at: &str, message: String, help: String) -> &mut Finding {
+        let mut pointer = cx.workload.container_pointer(container);
+        if !at.is_empty() {
+            pointer.push('/');
+            pointer.push_str(at);
+        }
+        self.push(Some(container), None, pointer, message, help)
+    }
+
+    fn push(
+        &mut self,
+        container: Option<&Container<'_>>,
+        probe: Option<ProbeKind>,
+        pointer: String,
+        message: String,
+        help: String,
+    ) -> &mut Finding {
+        let at = self.list.len();
+        self.list.push(Finding {
+            rule: self.rule,
+            action: self.action,
+            container: container.map(|container| container.name.to_string()),
+            probe,
+            pointer,
+            message,
+            help,
+            badness: 0,
+        });
+        &mut self.list[at]
+    }
+}

@@ -1,0 +1,60 @@
+use super::{Context, Findings, Rule};
+use crate::model::{Container, ProbeKind, is_mesh_sidecar};
+
+declare_rule! {
+    /// A container that serves has no readiness probe.
+    ///
+    /// ## What it does
+    ///
+    /// Fires when a container of a long-running workload declares a port and has no readiness probe. Containers of service meshes, and containers whose
+    /// ports are all for metrics, are left out: no Service sends them requests.
+    ///
+    /// ## Why it is bad
+    ///
+    /// Without one the container counts as ready the moment its process runs: it gets requests before it can answer them, keeps getting them when it
+    /// cannot, and a rolling update goes on as if all were well.
+    ///
+    /// ```yaml,fires
+    /// ports: [{ name: http, containerPort: 8080 }]
+    /// livenessProbe:
+    ///   httpGet: { path: /healthz, port: http }
+    /// ```
+    ///
+    /// ## Instead
+    ///
+    /// ```yaml,clean
+    /// ports: [{ name: http, containerPort: 8080 }]
+    /// readinessProbe:
+    ///   httpGet: { path: /ready, port: http }
+    /// ```
+    pub struct MissingReadiness {}
+    id: "missing-readiness",
+    why: "it gets requests before it can answer them, and keeps getting them when it cannot",
+    actions: [Audit, Warn, Deny],
+}
+
+impl Rule for MissingReadiness {
+    fn check(&self, cx: &Context<'_>, out: &mut Findings) {
+        if !cx.workload.is_long_running() {
+            return;
+        }
+        for container in &cx.workload.containers {
+            if container.probe(ProbeKind::Readiness).is_some() || is_mesh_sidecar(container) {
+                continue;
+            }
+            let Some(port) = serving_port(container) else { continue };
+            let message = format!("serves on port {port}, but has no readiness probe");
+            let help = format!("readinessProbe:\n  httpGet:            # or tcpSocket, grpc, exec\n    path: /ready\n    port: {port}");
+            out.container(cx, container, "", message, help);
+        }
+    }
+}
+
+/// Name or number of the first port that is not for metrics.
+fn serving_port(container: &Container<'_>) -> Option<String> {
+    container.ports.iter().find_map(|port| match (port.name.as_deref(), port.container_port) {
+        (Some(name), _) if ["metrics", "prometheus", "prom"].iter().any(|word| name.split('-').any(|part| part == *word)) => None,
+        (Some(name), _) if !name.is_empty() => Some(name.to_owned()),
+        (_, number) => number.map(|number| number.to_string()),
+    })
+}

@@ -1,0 +1,400 @@
+//! From the events of the YAML crate to a tree.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
+
+use super::scalar::{self, Scalar};
+use super::{Document, Duplicate, Error, Key, MAX_ALIASED_NODES, MAX_DEPTH, Node, Pos, Span, Value};
+
+/// Reads a text that holds one document; `None` where it holds nothing.
+pub(super) fn document(text: &str, base: Pos) -> Option<Document<'_>> {
+    let mut composer = Composer::new(text, base);
+    let root = match composer.run() {
+        Ok(None) => return None,
+        Ok(Some(node)) => Ok(node),
+        Err(error) => Err(error),
+    };
+    Some(Document { root, duplicates: composer.duplicates })
+}
+
+/// The entries of one mapping, each key once, in the order of the text.
+#[derive(Default)]
+pub(super) struct Entries<'a> {
+    entries: Vec<(Key<'a>, Node<'a>)>,
+    /// Where each key is, once there are too many to look through.
+    index: HashMap<Cow<'a, str>, usize>,
+}
+
+impl<'a> Entries<'a> {
+    /// Up to this many entries, looking at each is faster than hashing.
+    const SCANNED: usize = 24;
+
+    /// Adds an entry, or replaces the one of the same key.
+    pub(super) fn insert(&mut self, key: Key<'a>, node: Node<'a>) -> Option<Duplicate> {
+        let known = if self.entries.len() <= Self::SCANNED {
+            self.entries.iter().position(|(candidate, _)| candidate.text == key.text)
+        } else {
+            if self.index.is_empty() {
+                self.index = self.entries.iter().enumerate().map(|(at, (key, _))| (key.text.clone(), at)).collect();
+            }
+            self.index.get(&key.text).copied()
+        };
+        if let Some(slot) = known.and_then(|at| self.entries.get_mut(at)) {
+            let duplicate = Duplicate { key: key.text.to_string(), first: slot.0.span, last: key.span };
+            *slot = (key, node);
+            return Some(duplicate);
+        }
+        if !self.index.is_empty() {
+            self.index.insert(key.text.clone(), self.entries.len());
+        }
+        self.entries.push((key, node));
+        None
+    }
+
+    pub(super) fn into_vec(self) -> Vec<(Key<'a>, Node<'a>)> {
+        self.entries
+    }
+}
+
+struct Composer<'a> {
+    parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    places: Places<'a>,
+    stack: Vec<Frame<'a>>,
+    root: Option<Node<'a>>,
+    anchors: HashMap<usize, Anchored<'a>>,
+    aliased: usize,
+    duplicates: Vec<Duplicate>,
+}
+
+/// A collection whose end has not been seen.
+struct Frame<'a> {
+    start: Pos,
+    anchor: usize,
+    content: Content<'a>,
+}
+
+enum Content<'a> {
+    Seq(Vec<Node<'a>>),
+    Map { entries: Entries<'a>, key: Option<PendingKey<'a>> },
+}
+
+/// A key whose value has not been seen.
+enum PendingKey<'a> {
+    Named(Key<'a>),
+    Merge(Pos),
+}
+
+struct Anchored<'a> {
+    node: Node<'a>,
+    nodes: usize,
+    depth: usize,
+}
+
+impl<'a> Composer<'a> {
+    fn new(text: &'a str, base: Pos) -> Self {
+        Self {
+            parser: Parser::new_from_str(text),
+            places: Places { text, base, ascii: text.is_ascii(), index: 0, offset: 0 },
+            stack: Vec::new(),
+            root: None,
+            anchors: HashMap::new(),
+            aliased: 0,
+            duplicates: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) -> Result<Option<Node<'a>>, Error> {
+        let mut documents = 0;
+        while let Some(event) = self.parser.next_event() {
+            let (event, span) = event.map_err(|error| self.places.explain(&error))?;
+            let span = Span { start: self.places.pos(span.start), end: self.places.pos(span.end) };
+            match event {
+                Event::DocumentStart(_) => {
+                    documents += 1;
+                    if documents > 1 {
+                        let message = "kubectl reads nothing behind this point: separate documents with `---`";
+                        return Err(Error::at(span.start, message));
+                    }
+                }
+                Event::Scalar(text, style, anchor, tag) => self.scalar(text, style, anchor, tag.as_deref(), span)?,
+                Event::SequenceStart(anchor, _) => self.open(anchor, span, Content::Seq(Vec::new()))?,
+                Event::MappingStart(anchor, _) => {
+                    self.open(anchor, span, Content::Map { entries: Entries::default(), key: None })?;
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
+                Event::Alias(anchor) => self.alias(anchor, span)?,
+                Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            }
+        }
+        Ok(self.root.take())
+    }
+
+    fn scalar(
+        &mut self,
+        text: Cow<'a, str>,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Result<(), Error> {
+        let plain = style == ScalarStyle::Plain;
+        let tag = tag.map(short_tag);
+        if plain && text == "<<" && self.awaits_key() && matches!(tag.as_deref(), None | Some("!!merge")) {
+            self.set_key(PendingKey::Merge(span.start));
+            return Ok(());
+        }
+        let value = scalar::resolve(Scalar { text, plain, tag }).map_err(|message| Error::at(span.start, message))?;
+        self.add(Node { value, span, quoted: !plain }, anchor)
+    }
+
+    fn open(&mut self, anchor: usize, span: Span, content: Content<'a>) -> Result<(), Error> {
+        if self.awaits_key() {
+            return Err(Error::at(span.start, scalar::KEY_IS_COLLECTION));
+        }
+        if self.stack.len() >= MAX_DEPTH {
+            return Err(too_deep(span.start));
+        }
+        self.stack.push(Frame { start: span.start, anchor, content });
+        Ok(())
+    }
+
+    fn close(&mut self, span: Span) -> Result<(), Error> {
+        let Some(Frame { start, anchor, content }) = self.stack.pop() else { return Ok(()) };
+        let (value, last) = match content {
+            Content::Seq(items) => {
+                let last = items.last().map(|item| item.span.end);
+                (Value::Seq(items), last)
+            }
+            Content::Map { entries, .. } => {
+                let entries = entries.into_vec();
+                let last = entries.last().map(|(_, node)| node.span.end);
+                (Value::Map(entries), last)
+            }
+        };
+        // A block ends where its last entry ends; the event stands behind the white space and comments that follow.
+        let end = if span.start == span.end { last.filter(|last| *last > start).unwrap_or(start) } else { span.end };
+        self.add(Node { value, span: Span { start, end }, quoted: false }, anchor)
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Error> {
+        let Some(anchored) = self.anchors.get(&anchor) else {
+            return Err(Error::at(span.start, "the anchor that this alias names contains the alias: write the value out"));
+        };
+        if self.stack.len() + anchored.depth > MAX_DEPTH {
+            return Err(too_deep(span.start));
+        }
+        self.aliased += anchored.nodes;
+        if self.aliased > MAX_ALIASED_NODES {
+            return Err(too_many_aliases(span.start));
+        }
+        let node = anchored.node.clone();
+        self.add(node, 0)
+    }
+
+    /// Puts a finished node where it belongs: a key, a value, an element, or the whole document.
+    fn add(&mut self, node: Node<'a>, anchor: usize) -> Result<(), Error> {
+        if anchor != 0 {
+            self.remember(anchor, &node)?;
+        }
+        let Some(Frame { content, .. }) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match content {
+            Content::Seq(items) => items.push(node),
+            Content::Map { entries, key } => match key.take() {
+                None => {
+                    let Node { value, span, .. } = node;
+                    let text = scalar::key(value).map_err(|message| Error::at(span.start, message))?;
+                    *key = Some(PendingKey::Named(Key { text, span }));
+                }
+                Some(PendingKey::Named(named)) => self.duplicates.extend(entries.insert(named, node)),
+                Some(PendingKey::Merge(at)) => merge(entries, node).map_err(|()| {
+                    Error::at(at, "only a mapping, or a list of mappings, can be merged: the value of `<<` is neither")
+                })?,
+            },
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, anchor: usize, node: &Node<'a>) -> Result<(), Error> {
+        let (nodes, depth) = measure(node);
+        // Anchors within anchors are copied once per level.
+        self.aliased += nodes;
+        if self.aliased > MAX_ALIASED_NODES {
+            return Err(too_many_aliases(node.span.start));
+        }
+        self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, depth });
+        Ok(())
+    }
+
+    fn awaits_key(&self) -> bool {
+        matches!(self.stack.last(), Some(Frame { content: Content::Map { key: None, .. }, .. }))
+    }
+
+    fn set_key(&mut self, pending: PendingKey<'a>) {
+        if let Some(Frame { content: Content::Map { key, .. }, .. }) = self.stack.last_mut() {
+            *key = Some(pending);
+        }
+    }
+}
+
+/// Merged entries replace what stood before the merge key, and are replaced by what follows it: go-yaml 2 has no other precedence.
+fn merge<'a>(entries: &mut Entries<'a>, node: Node<'a>) -> Result<(), ()> {
+    match node.value {
+        Value::Map(merged) => {
+            for (key, node) in merged {
+                entries.insert(key, node);
+            }
+            Ok(())
+        }
+        // Earlier elements take precedence, so they come last.
+        Value::Seq(items) => items.into_iter().rev().try_for_each(|item| match item.value {
+            Value::Map(_) => merge(entries, item),
+            _ => Err(()),
+        }),
+        _ => Err(()),
+    }
+}
+
+/// Number of nodes, and nesting.
+fn measure(node: &Node<'_>) -> (usize, usize) {
+    let children: &mut dyn Iterator<Item = &Node<'_>> = match &node.value {
+        Value::Seq(items) => &mut items.iter(),
+        Value::Map(entries) => &mut entries.iter().map(|(_, node)| node),
+        _ => return (1, 0),
+    };
+    let (nodes, depth) = children.map(measure).fold((1, 0), |sum, child| (sum.0 + child.0, sum.1.max(child.1)));
+    (nodes, depth + 1)
+}
+
+fn short_tag(tag: &Tag) -> String {
+    let full = format!("{}{}", tag.handle, tag.suffix);
+    match full.strip_prefix("tag:yaml.org,2002:") {
+        Some(name) => format!("!!{name}"),
+        None => full,
+    }
+}
+
+fn too_deep(at: Pos) -> Error {
+    Error::at(at, format!("nested more than {MAX_DEPTH} levels deep, which no Kubernetes object is: check the indentation"))
+}
+
+fn too_many_aliases(at: Pos) -> Error {
+    Error::at(at, format!("aliases make more than {MAX_ALIASED_NODES} values of this document: write out what is meant"))
+}
+
+/// Turns the crate's markers, which count characters in one document, into places in the whole text.
+struct Places<'a> {
+    text: &'a str,
+    base: Pos,
+    ascii: bool,
+    /// A character and its byte, near the last one asked for.
+    index: usize,
+    offset: usize,
+}
+
+impl Places<'_> {
+    fn pos(&mut self, marker: Marker) -> Pos {
+        Pos {
+            line: self.base.line + marker.line().saturating_sub(1),
+            column: marker.col() + 1,
+            offset: self.base.offset + self.byte(marker.index()),
+        }
+    }
+
+    fn byte(&mut self, index: usize) -> usize {
+        if self.ascii {
+            return index.min(self.text.len());
+        }
+        let (before, after) = self.text.split_at_checked(self.offset).unwrap_or((self.text, ""));
+        if index >= self.index {
+            let step = after.char_indices().nth(index - self.index).map_or(after.len(), |(at, _)| at);
+            self.offset += step;
+        } else {
+            let back = self.index - index;
+            self.offset = before.char_indices().rev().nth(back - 1).map_or(0, |(at, _)| at);
+        }
+        self.index = index;
+        self.offset
+    }
+
+    /// The crate's error in our words.
+    fn explain(&mut self, error: &ScanError) -> Error {
+        let mut pos = self.pos(*error.marker());
+        let info = error.info();
+        if info == "simple key expect ':'" {
+            // Noticed when the next line, or the end, was reached.
+            pos = self.last_content_before(pos);
+        }
+        if self.line(pos).contains("{{") {
+            return Error::at(pos, "this looks like a template, not YAML: render it first (`helm template`) and lint the result");
+        }
+        let message = match info {
+            "simple key expect ':'" => "a `:` is missing after this key, or the line is indented wrongly",
+            "mapping values are not allowed in this context" => {
+                "a second `: ` on this line, or a mapping where none can be: quote the value or correct the indentation"
+            }
+            "while parsing a block mapping, did not find expected key" => {
+                "no key of the mapping above is at this indentation: correct the indentation"
+            }
+            "while parsing a block collection, did not find expected '-' indicator" => {
+                "no element of the list above is at this indentation: correct the indentation or begin with `- `"
+            }
+            "while parsing a node, did not find expected node content" => {
+                "a value is missing here, or a bracket above is not closed"
+            }
+            "block sequence entries are not allowed in this context" => {
+                "a list cannot begin on the line of its key: put `- ` on the next line"
+            }
+            "while scanning a quoted scalar, found unexpected end of stream" => "the quotes that begin here are never closed",
+            "while scanning a quoted scalar, found unexpected document indicator" => {
+                "the quotes that begin before this `---` are not closed"
+            }
+            "while parsing a quoted scalar, found unknown escape character" => {
+                "unknown escape behind `\\` in this string: write `\\\\`, or use single quotes"
+            }
+            "while parsing node, found unknown anchor" => "no anchor of this name stands before this alias in the document",
+            "found unprintable character" => "control character, which YAML does not allow: remove it",
+            "while parsing a flow mapping, did not find expected ',' or '}'" => "`,` or `}` is missing before this point",
+            "while parsing a flow sequence, expected ',' or ']'" => "`,` or `]` is missing before this point",
+            "misplaced bracket" => "this bracket closes nothing, or another kind of bracket is open",
+            info if info.starts_with("tabs disallowed")
+                || info.contains("tab cannot be used")
+                || info.contains("start with a tab") =>
+            {
+                "a tab stands where YAML wants spaces: indent with spaces"
+            }
+            info if info.starts_with("unexpected character") => {
+                "a plain value cannot begin with this character: put the value in quotes"
+            }
+            info if info.contains("indentation") || info.contains("indented") => {
+                "the indentation fits nothing above it: correct it"
+            }
+            info => return Error::at(pos, format!("not YAML at this point: {info}")),
+        };
+        Error::at(pos, message)
+    }
+
+    fn last_content_before(&self, pos: Pos) -> Pos {
+        let until = pos.offset.saturating_sub(self.base.offset).min(self.text.len());
+        let before = self.text.get(..until).unwrap_or_default();
+        let mut end = before.len();
+        for (back, line) in before.rsplit('\n').enumerate() {
+            let start = end - line.len();
+            let content = line.trim_start();
+            if !content.is_empty() && !content.starts_with('#') {
+                let indent = line.len() - content.len();
+                return Pos { line: pos.line - back, column: indent + 1, offset: self.base.offset + start + indent };
+            }
+            end = start.saturating_sub(1);
+        }
+        pos
+    }
+
+    fn line(&self, pos: Pos) -> &str {
+        self.text.lines().nth(pos.line - self.base.line).unwrap_or_default()
+    }
+}
