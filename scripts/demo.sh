@@ -23,8 +23,8 @@ finish() {
   [ -z "$server" ] || kill "$server" 2> /dev/null || true
   [ -z "$server" ] || wait "$server" 2> /dev/null || true
   if [ -n "${CONTROL_PID:-}" ]; then
-    local control=$CONTROL_PID
-    exec {CONTROL[1]}>&- || true # the end of its input: it stops everything and removes the folder
+    local control=$CONTROL_PID input=${CONTROL[1]}
+    exec {input}>&- # the end of its input: it stops everything and removes the folder
     wait "$control" 2> /dev/null || true
   fi
   rm -rf "$dir"
@@ -98,7 +98,8 @@ for _ in {1..100}; do
   sleep 0.1
 done
 
-# The probe fields that people write, one per line. Of Kubernetes' own defaults, only what was applied or differs is worth reading.
+# The probe fields that people write, one per line (a Go template: kubectl is the only tool that reads YAML here). Of Kubernetes' own defaults, only what was applied or differs is worth reading.
+# shellcheck disable=SC2016 # the template's variables, not the shell's
 fields='{{define "probe"}}{{range $k, $v := .}}{{if or (eq $k "initialDelaySeconds") (eq $k "periodSeconds") (eq $k "timeoutSeconds") (eq $k "failureThreshold")}}    {{$k}}: {{$v}}
 {{end}}{{end}}{{end}}{{define "workload"}}{{range .spec.template.spec.containers}}{{$c := .name}}{{with .startupProbe}}{{$c}} startupProbe:
 {{template "probe" .}}{{end}}{{with .livenessProbe}}{{$c}} livenessProbe:

@@ -85,8 +85,7 @@ start() {
   kubeconfig alice alice "$alice"
   kubeconfig manager system:kube-controller-manager "$manager"
   echo "$address" > "$dir/address"
-  local i
-  for i in {1..600}; do
+  for _ in {1..600}; do
     alive || return 1
     if [ -s "$dir/pki/apiserver.crt" ]; then
       cp "$dir/pki/apiserver.crt" "$dir/ca.crt"
