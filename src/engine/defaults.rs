@@ -92,8 +92,14 @@ pub fn plan(policy: &Policy, workload: &Workload<'_>, witnesses: &Witnesses<'_>,
                 if Some(value) == leaf.api_default() && author != Author::Ours {
                     continue;
                 }
-                let fill =
-                    Fill { container: index, probe: kind, leaf, value, present: probe.leaf(leaf), unknown: author == Author::Unknown };
+                let fill = Fill {
+                    container: index,
+                    probe: kind,
+                    leaf,
+                    value,
+                    present: probe.leaf(leaf),
+                    unknown: author == Author::Unknown,
+                };
                 if Some(value) != leaf.api_default() {
                     plan.record.insert(&container.name, kind, leaf, value);
                 }

@@ -34,7 +34,9 @@ pub fn evaluate(policy: &Policy, workload: &Workload<'_>) -> Evaluation {
     }
     let mut findings = out.into_vec();
     drop_covered(&mut findings);
-    let position = |finding: &Finding| workload.containers.iter().position(|container| Some(&*container.name) == finding.container.as_deref());
+    let position = |finding: &Finding| {
+        workload.containers.iter().position(|container| Some(&*container.name) == finding.container.as_deref())
+    };
     // Stable: within a probe the catalogue's order stays.
     findings.sort_by_cached_key(|finding| (position(finding), finding.probe));
     Evaluation { findings, rule_errors }

@@ -50,7 +50,10 @@ fn script_cannot_fail(script: &str, timeout: i64) -> Option<String> {
         return None;
     }
     // An `exit` before the end may leave with another code, `set` may turn on `-e`, `exec` may replace the shell.
-    if head.iter().any(|word| matches!(*word, "exit" | "set" | "exec" | "return" | "kill") || (word.len() > 1 && word.ends_with('|'))) {
+    if head
+        .iter()
+        .any(|word| matches!(*word, "exit" | "set" | "exec" | "return" | "kill") || (word.len() > 1 && word.ends_with('|')))
+    {
         return None;
     }
     if tail.contains(&"|") {

@@ -124,7 +124,8 @@ impl LiveWitnesses<'_> {
             if old.last_applied.as_ref().is_some_and(|file| writes(file, name, kind, leaf)) {
                 return Author::Omitted; // just taken out of the file
             }
-            let before = old.workload.container(name).and_then(|container| container.probe(kind)).map(|probe| probe.defaulted(leaf));
+            let before =
+                old.workload.container(name).and_then(|container| container.probe(kind)).map(|probe| probe.defaulted(leaf));
             if old.same_last_applied && before.is_some_and(|before| before != value) {
                 return Author::Set; // edited by hand
             }

@@ -199,7 +199,8 @@ impl<'a> Probe<'a> {
     /// Whether the API server would accept the probe's numbers and handler (semantics 1). The mutating webhook runs before that check and must leave
     /// such a probe alone.
     pub fn is_valid(&self, kind: ProbeKind) -> bool {
-        let in_range = Leaf::ALL.into_iter().all(|leaf| self.leaf(leaf).is_none_or(|value| (0..=i64::from(i32::MAX)).contains(&value)));
+        let in_range =
+            Leaf::ALL.into_iter().all(|leaf| self.leaf(leaf).is_none_or(|value| (0..=i64::from(i32::MAX)).contains(&value)));
         let success = self.defaulted(Leaf::SuccessThreshold);
         self.handler().is_some() && in_range && (kind == ProbeKind::Readiness || success == Some(1))
     }

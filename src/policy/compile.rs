@@ -82,8 +82,12 @@ pub struct ProbeDefaults {
 
 impl ProbeDefaults {
     /// Everything that has a computed value.
-    pub const AUTO: Self =
-        Self { initial_delay: FillWith::Auto, timeout: FillWith::Auto, period: FillWith::Leave, failure_threshold: FillWith::Auto };
+    pub const AUTO: Self = Self {
+        initial_delay: FillWith::Auto,
+        timeout: FillWith::Auto,
+        period: FillWith::Leave,
+        failure_threshold: FillWith::Auto,
+    };
 
     fn json(self) -> Value {
         json!({
@@ -242,7 +246,9 @@ impl Policy {
                 let active = self.rules.iter().find(|active| active.def == *def);
                 let entry = match active {
                     None => json!("off"),
-                    Some(active) if active.params.as_object().is_none_or(serde_json::Map::is_empty) => json!(active.action.name()),
+                    Some(active) if active.params.as_object().is_none_or(serde_json::Map::is_empty) => {
+                        json!(active.action.name())
+                    }
                     Some(active) => json!({ "action": active.action.name(), "params": active.params }),
                 };
                 (def.id.to_owned(), entry)

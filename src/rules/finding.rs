@@ -132,7 +132,14 @@ impl Findings {
     }
 
     /// Reports something about a container. `at` is a pointer relative to it, or empty.
-    pub fn container(&mut self, cx: &Context<'_>, container: &Container<'_>, at: &str, message: String, help: String) -> &mut Finding {
+    pub fn container(
+        &mut self,
+        cx: &Context<'_>,
+        container: &Container<'_>,
+        at: &str,
+        message: String,
+        help: String,
+    ) -> &mut Finding {
         let mut pointer = cx.workload.container_pointer(container);
         if !at.is_empty() {
             pointer.push('/');

@@ -48,8 +48,15 @@ impl Rule for HairTriggerLiveness {
             let tolerance = probe.timing().tolerance();
             if tolerance < i64::from(self.min_tolerance_seconds) {
                 let message = format!("liveness restarts the container after a hang of {tolerance} s");
-                out.probe(cx, container, ProbeKind::Liveness, "", message, super::aggressive_liveness::slower(probe.timing(), 20))
-                    .badness(-tolerance);
+                out.probe(
+                    cx,
+                    container,
+                    ProbeKind::Liveness,
+                    "",
+                    message,
+                    super::aggressive_liveness::slower(probe.timing(), 20),
+                )
+                .badness(-tolerance);
             }
         }
     }

@@ -66,8 +66,10 @@ impl Rule for LivenessNotSlowerThanReadiness {
             if l.tolerance() > acted {
                 continue;
             }
-            let message =
-                format!("same check as readiness, and liveness gives up after {} s; readiness needs up to {acted} s", l.tolerance());
+            let message = format!(
+                "same check as readiness, and liveness gives up after {} s; readiness needs up to {acted} s",
+                l.tolerance()
+            );
             let slower = Timing { failure_threshold: l.threshold_for_tolerance(acted.saturating_add(1)).max(6), ..l };
             let help = format!(
                 "livenessProbe:\n  failureThreshold: {}   # gives up after {} s; better still, an endpoint of its own",

@@ -44,7 +44,8 @@ impl Rule for MissingReadiness {
             }
             let Some(port) = serving_port(container) else { continue };
             let message = format!("serves on port {port}, but has no readiness probe");
-            let help = format!("readinessProbe:\n  httpGet:            # or tcpSocket, grpc, exec\n    path: /ready\n    port: {port}");
+            let help =
+                format!("readinessProbe:\n  httpGet:            # or tcpSocket, grpc, exec\n    path: /ready\n    port: {port}");
             out.container(cx, container, "", message, help);
         }
     }

@@ -48,7 +48,8 @@ impl Rule for ReadinessCallsOtherService {
             let Some(probe) = container.valid_probe(kind) else { continue };
             let Some((handler, host)) = cx.other_host(probe) else { continue };
             let path = match probe.handler() {
-                Some(Handler::TcpSocket(tcp)) if matches!(tcp.port, Some(PortRef::Number(port)) if DATA_STORE_PORTS.contains(&port)) => {
+                Some(Handler::TcpSocket(tcp)) if matches!(tcp.port, Some(PortRef::Number(port)) if DATA_STORE_PORTS.contains(&port)) =>
+                {
                     continue;
                 }
                 Some(Handler::HttpGet(http)) => http.path.as_deref().unwrap_or_default(),

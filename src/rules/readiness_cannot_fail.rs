@@ -47,4 +47,3 @@ impl Rule for ReadinessCannotFail {
         }
     }
 }
-

@@ -42,7 +42,12 @@ impl Rule for TimeoutExceedsPeriod {
                 let timing = probe.timing();
                 if timing.timeout > timing.period {
                     let message = format!("timeout of {} s is longer than the period of {} s", timing.timeout, timing.period);
-                    let help = format!("{}:\n  periodSeconds: {}   # or a timeoutSeconds of {}", kind.field(), timing.timeout, timing.period);
+                    let help = format!(
+                        "{}:\n  periodSeconds: {}   # or a timeoutSeconds of {}",
+                        kind.field(),
+                        timing.timeout,
+                        timing.period
+                    );
                     out.probe(cx, container, kind, "timeoutSeconds", message, help).badness(timing.timeout - timing.period);
                 }
             }

@@ -48,7 +48,12 @@ fn every_kind_is_filled_in() {
             kind.kind
         );
         // The record is on the workload's own metadata, never on the template: that would change the pod hash.
-        assert!(stored["metadata"]["annotations"][RECORD].is_string(), "{}: {}", kind.kind, stored["metadata"]);
+        assert_eq!(
+            stored["metadata"]["annotations"][RECORD],
+            r#"{"app":{"livenessProbe":{"failureThreshold":4,"timeoutSeconds":5},"readinessProbe":{"timeoutSeconds":3}}}"#,
+            "{}",
+            kind.kind
+        );
         if !kind.template.is_empty() {
             let template = stored.pointer(kind.template).expect("template");
             assert_eq!(template["metadata"]["annotations"], Value::Null, "{}", kind.kind);
