@@ -62,7 +62,7 @@ docs: need-cargo ## writes the generated pages anew
 
 .PHONY: bench
 bench: need-cargo ## the webhook side by side with a server that does nothing
-	@$(CARGO) bench --locked
+	@$(CARGO) bench --locked --bench serve
 
 .PHONY: clean
 clean: ## removes what was built here; the cache folder stays

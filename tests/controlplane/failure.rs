@@ -39,6 +39,22 @@ fn a_killed_webhook_with_fail_refuses_and_names_itself() {
     namespace.kubectl(&["delete", "deployment", "web"]).ok();
 }
 
+#[test]
+fn a_webhook_that_is_asked_to_end_loses_no_request() {
+    let namespace = Cluster::shared().namespace("terminated");
+    let mut webhook = Webhook::start_with(&namespace, None, FailurePolicy::Fail);
+    namespace.kubectl_with(APPLY, &deployment(&flask())).ok();
+    let code = webhook.terminate(|| {
+        // Well within the drain delay: the API server's open connection is answered, and so are new ones.
+        for n in 0..8 {
+            let mut change = flask();
+            change["image"] = json!(format!("registry.example/app:{n}"));
+            namespace.kubectl_with(APPLY, &deployment(&change)).ok();
+        }
+    });
+    assert_eq!(code, Some(0));
+}
+
 /// What a server can do wrong between the request and the answer, and what the API server then says under `Fail`.
 const FAULTS: [(&str, Behaviour, &str); 6] = [
     ("dies-mid-request", |_, _| {}, "EOF"),

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod contract;
+mod examples;
 mod failure;
 mod hazards;
 mod http;

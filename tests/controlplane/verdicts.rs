@@ -145,7 +145,8 @@ fn people_without_administrator_rights_see_the_same() {
     let _webhook = Webhook::start(&namespace, None);
     let said = namespace.kubectl_as_alice(&["apply", "-f", "-"], &deployment(&flask())).refused();
     assert!(said.contains("cannot get resource"), "alice has no rights yet: {said}");
-    namespace.kubectl(&["create", "rolebinding", "alice", "--clusterrole=edit", "--user=alice"]).ok();
+    namespace.kubectl(&["create", "role", "developer", "--verb=*", "--resource=deployments.apps"]).ok();
+    namespace.kubectl(&["create", "rolebinding", "alice", "--role=developer", "--user=alice"]).ok();
     // RBAC answers from a cache that follows within milliseconds.
     assert!(crate::webhook::eventually(|| namespace.kubectl_as_alice(&["get", "deployments"], &Value::Null).code == 0));
     let said = namespace.kubectl_as_alice(&["apply", "-f", "-"], &deployment(&hair_trigger())).refused();

@@ -45,6 +45,13 @@ impl<'a> Webhook<'a> {
         assert!(eventually(|| TcpStream::connect(&self.server.ops).is_err()), "probekeeper still listens after SIGKILL");
     }
 
+    /// Asks the server to end, as Kubernetes does, while `meanwhile` runs; returns its exit code.
+    pub(crate) fn terminate(&mut self, meanwhile: impl FnOnce()) -> Option<i32> {
+        self.server.signal("TERM");
+        meanwhile();
+        self.server.guard.wait().expect("wait").code()
+    }
+
     /// How many reviews this server has answered.
     pub(crate) fn requests(&self) -> f64 {
         let text = ops_get(&self.server.ops, "/metrics").expect("metrics");
@@ -73,6 +80,7 @@ impl Server {
         let mut command = Command::new("bash");
         command.args(["-c", guard, "guard", env!("CARGO_BIN_EXE_probekeeper"), "serve"]);
         command.args(["--listen", &listen, "--ops-listen", &ops, "--tls", "self-signed", "--log-format", "json"]);
+        command.args(["--drain-delay", "2s"]);
         command.arg("--ca-out").arg(&ca_file);
         if let Some(policy) = policy {
             let file = folder.join("policy.yaml");
