@@ -49,7 +49,13 @@ impl<'a> Webhook<'a> {
     pub(crate) fn terminate(&mut self, meanwhile: impl FnOnce()) -> Option<i32> {
         self.server.signal("TERM");
         meanwhile();
-        self.server.guard.wait().expect("wait").code()
+        // Not `wait`: it closes the guard's input first, which is the signal to kill.
+        let mut code = None;
+        eventually(|| {
+            code = self.server.guard.try_wait().expect("wait").and_then(|status| status.code());
+            code.is_some()
+        });
+        code
     }
 
     /// How many reviews this server has answered.
