@@ -1,12 +1,16 @@
 //! probekeeper: a Kubernetes admission webhook, linter and audit for liveness, readiness and startup probes.
 //!
-//! The pure core ([`model`], [`rules`], [`policy`], [`engine`]) decides; [`admission`], [`server`], [`lint`] and [`cli`] carry bytes to it and
+//! The pure core ([`model`], [`rules`], [`policy`], [`engine`]) decides; [`admission`], [`server`] and [`cli`] carry bytes to it and
 //! answers away from it. See `ARCHITECTURE.md`.
 
 pub mod admission;
+pub mod cli;
 pub mod engine;
+pub mod lifecycle;
 pub mod model;
+pub mod pki;
 pub mod policy;
 pub mod rules;
+pub mod server;
 pub mod telemetry;
 pub mod yaml;
