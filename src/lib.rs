@@ -7,6 +7,7 @@ pub mod admission;
 pub mod cli;
 pub mod engine;
 pub mod lifecycle;
+pub mod lint;
 pub mod model;
 pub mod pki;
 pub mod policy;

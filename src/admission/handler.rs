@@ -174,7 +174,10 @@ fn validate(
         return match policy.on_internal_error {
             OnInternalError::Fail => Err(Fault(format!("rule {rule} failed on this object"))),
             OnInternalError::Allow => {
-                response.warnings.insert(0, format!("probekeeper: rule {rule} failed on this object and was left out (a bug; please report it)"));
+                response.warnings.insert(
+                    0,
+                    format!("probekeeper: rule {rule} failed on this object and was left out (a bug; please report it)"),
+                );
                 response.warnings = response::within_budget(response.warnings);
                 outcome.verdict = "error";
                 Ok(response)
@@ -223,11 +226,8 @@ fn mutate(
     outcome.filled = plan.fills.iter().map(defaults::Fill::field).collect();
     outcome.verdict = "patched";
     response.warnings = response::within_budget(replaced_unknown(workload, &plan).into_iter().collect());
-    response.audit_annotations = Some(AuditAnnotations {
-        policy: policy.hash.clone(),
-        findings: String::new(),
-        filled: plan.record.to_annotation(),
-    });
+    response.audit_annotations =
+        Some(AuditAnnotations { policy: policy.hash.clone(), findings: String::new(), filled: plan.record.to_annotation() });
     Ok(response)
 }
 
@@ -239,7 +239,10 @@ fn replaced_unknown(workload: &Workload<'_>, plan: &defaults::Plan) -> Option<St
     });
     let first = replaced.next()?;
     let all = replaced.fold(first, |all, next| format!("{all}, {next}"));
-    Some(format!("probekeeper filled in what looks left out (annotation {}: \"off\" keeps Kubernetes' defaults): {all}", Annotations::DEFAULTS))
+    Some(format!(
+        "probekeeper filled in what looks left out (annotation {}: \"off\" keeps Kubernetes' defaults): {all}",
+        Annotations::DEFAULTS
+    ))
 }
 
 /// `probekeeper.dev/defaults: "off"` on the workload or its template. YAML's unquoted `off` arrives as `false` where quotes were added later.

@@ -89,7 +89,8 @@ impl<'r> Response<'r> {
 pub(super) fn denial(workload: &Workload<'_>, namespace: &str, verdict: &Verdict, policy: &Policy) -> Status {
     let denied: Vec<&Judged> = verdict.with(Action::Deny).collect();
     let plural = if denied.len() == 1 { "problem" } else { "problems" };
-    let mut message = format!("{} {} has {} {plural} with its probes:\n", workload.kind.name(), full_name(workload, namespace), denied.len());
+    let mut message =
+        format!("{} {} has {} {plural} with its probes:\n", workload.kind.name(), full_name(workload, namespace), denied.len());
     for (number, judged) in denied.iter().take(DENIED_IN_FULL).enumerate() {
         describe(&mut message, number + 1, &judged.finding);
     }

@@ -1,3 +1,104 @@
-//! The command line.
+//! The command line: arguments here, one thin file per command.
 
+mod completions;
+mod lint;
+mod policy;
+mod rules;
 pub mod serve;
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// Judges liveness, readiness and startup probes of Kubernetes workloads.
+///
+/// Exit codes: 0 nothing wrong; 1 findings whose action is deny; 2 the run itself failed (bad usage, unreadable file, invalid YAML or policy).
+#[derive(Debug, Parser)]
+#[command(name = "probekeeper", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Judge manifests in files, folders or standard input
+    Lint(lint::LintArgs),
+    /// Run the admission webhook
+    Serve(serve::ServeArgs),
+    /// List and explain the rules
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
+    /// Check and show policy files
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Print the version
+    Version,
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout, usage errors to stderr; where neither can be written there is nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match cli.command {
+        Command::Lint(args) => lint::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Rules(command) => rules::run(&command),
+        Command::Policy(command) => policy::run(&command),
+        Command::Version => print(concat!("probekeeper ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| ExitCode::SUCCESS),
+        Command::Completions(args) => completions::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        // The chain on one line: what failed, then why.
+        complain(&format!("probekeeper: {error:#}"));
+        ExitCode::from(FAILED)
+    })
+}
+
+/// Exit code of a run that failed itself, apart from anything it found.
+const FAILED: u8 = 2;
+
+/// Exit code of a run that found something to reject.
+const FOUND: u8 = 1;
+
+/// Writes results. That the reader has gone away (`| head`) is not an error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
+}
+
+/// Writes everything that is not a result.
+fn complain(line: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Whether results go to a person's screen that wants colours (<https://no-color.org>).
+fn colour() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Replaces a file in one step: readers see the old text or the new, never half of one.
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut name = path.file_name().with_context(|| format!("{}: not the name of a file", path.display()))?.to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let draft = path.with_file_name(name);
+    let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, path));
+    written.inspect_err(|_| drop(fs::remove_file(&draft))).with_context(|| format!("{}: cannot be written", path.display()))
+}

@@ -48,7 +48,11 @@ fn record_operation(workload: &Workload<'_>, record: &Record) -> Option<Operatio
     if present == Some(&*record.to_annotation()) || (record.is_empty() && present.is_none()) {
         return None;
     }
-    Some(Operation { replace: present.is_some(), path: format!("/metadata/annotations/{}", escape(Record::ANNOTATION)), value: text })
+    Some(Operation {
+        replace: present.is_some(),
+        path: format!("/metadata/annotations/{}", escape(Record::ANNOTATION)),
+        value: text,
+    })
 }
 
 /// A key as a token of a JSON pointer.
@@ -80,7 +84,11 @@ pub fn applies(object: &str, operations: &[Operation]) -> bool {
     let tokens: Vec<Vec<&str>> = operations
         .iter()
         .map(|operation| {
-            let path = if operation.replace { &*operation.path } else { operation.path.rsplit_once('/').map_or("", |(parent, _)| parent) };
+            let path = if operation.replace {
+                &*operation.path
+            } else {
+                operation.path.rsplit_once('/').map_or("", |(parent, _)| parent)
+            };
             path.split('/').skip(1).collect()
         })
         .collect();
@@ -195,7 +203,11 @@ impl<'de> Visitor<'de> for Follow<'_, '_> {
 }
 
 fn below<'p>(wanted: &[(usize, &'p [&'p str])], matches: impl Fn(&str) -> bool) -> Vec<(usize, &'p [&'p str])> {
-    wanted.iter().filter(|(_, path)| path.first().is_some_and(|token| matches(token))).map(|(at, path)| (*at, &path[1..])).collect()
+    wanted
+        .iter()
+        .filter(|(_, path)| path.first().is_some_and(|token| matches(token)))
+        .map(|(at, path)| (*at, &path[1..]))
+        .collect()
 }
 
 #[cfg(test)]

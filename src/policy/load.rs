@@ -82,7 +82,8 @@ fn read(text: &str, errors: &mut Vec<PolicyError>) -> Option<Policy> {
         }
     };
     if let Some(second) = documents.next() {
-        let place = second.root.map_or_else(|error| (error.line, error.column), |root| (root.span.start.line, root.span.start.column));
+        let place =
+            second.root.map_or_else(|error| (error.line, error.column), |root| (root.span.start.line, root.span.start.column));
         let message = "a second document; a policy is one".to_owned();
         errors.push(PolicyError { line: place.0, column: place.1, path: String::new(), message });
     }
@@ -129,14 +130,23 @@ fn compile(root: &Node<'_>, errors: &mut Vec<PolicyError>) -> Option<Policy> {
         if let (FillWith::Value(timeout), FillWith::Value(period)) = (probe.timeout, probe.period)
             && timeout > period
         {
-            let message = format!("timeoutSeconds {timeout} contradicts periodSeconds {period}: it is never filled in above the period");
-            errors.push(PolicyError::at(place(&format!("/defaults/{field}/timeoutSeconds")), &format!("defaults.{field}"), message));
+            let message =
+                format!("timeoutSeconds {timeout} contradicts periodSeconds {period}: it is never filled in above the period");
+            errors.push(PolicyError::at(
+                place(&format!("/defaults/{field}/timeoutSeconds")),
+                &format!("defaults.{field}"),
+                message,
+            ));
         }
     }
     match Policy::compile(&choices) {
         Ok(policy) => Some(policy),
         Err((rule, message)) => {
-            errors.push(PolicyError::at(place(&format!("/rules/{}/params", rule.id)), &format!("rules.{}.params", rule.id), message));
+            errors.push(PolicyError::at(
+                place(&format!("/rules/{}/params", rule.id)),
+                &format!("rules.{}.params", rule.id),
+                message,
+            ));
             None
         }
     }
@@ -193,7 +203,9 @@ mod tests {
             ],
         );
         check(
-            &format!("{HEAD}rules:\n  agressive-liveness: deny\n  hair-trigger-liveness: dney\n  unusable-path: true\n  no-such-thing: warn\n"),
+            &format!(
+                "{HEAD}rules:\n  agressive-liveness: deny\n  hair-trigger-liveness: dney\n  unusable-path: true\n  no-such-thing: warn\n"
+            ),
             &[
                 "4:3: rules: unknown rule `agressive-liveness`, did you mean `aggressive-liveness`?",
                 "5:26: rules.hair-trigger-liveness: unknown value `dney`, did you mean `deny`?",
@@ -202,14 +214,18 @@ mod tests {
             ],
         );
         check(
-            &format!("{HEAD}rules:\n  hair-trigger-liveness: {{ action: deny, params: {{ minToleranceSeconds: many, max: 3 }} }}\n"),
+            &format!(
+                "{HEAD}rules:\n  hair-trigger-liveness: {{ action: deny, params: {{ minToleranceSeconds: many, max: 3 }} }}\n"
+            ),
             &[
                 "4:73: rules.hair-trigger-liveness.params.minToleranceSeconds: found \"many\", expected a whole number, at least 0",
                 "4:79: rules.hair-trigger-liveness.params: unknown key `max`; known here: minToleranceSeconds",
             ],
         );
         check(
-            &format!("{HEAD}defaults:\n  livenessProbe: {{ timeoutSeconds: 0, periodSeconds: later }}\n  readinessProbe: {{ timeoutSeconds: 9, periodSeconds: 5 }}\n"),
+            &format!(
+                "{HEAD}defaults:\n  livenessProbe: {{ timeoutSeconds: 0, periodSeconds: later }}\n  readinessProbe: {{ timeoutSeconds: 9, periodSeconds: 5 }}\n"
+            ),
             &[
                 "4:36: defaults.livenessProbe.timeoutSeconds: 0 is out of range: it must be a whole number from 1 to 2147483647",
                 "4:54: defaults.livenessProbe.periodSeconds: found \"later\", expected a whole number from 1 to 2147483647, or `auto` or `leave`",
@@ -217,9 +233,14 @@ mod tests {
         );
         check(
             &format!("{HEAD}defaults:\n  readinessProbe: {{ timeoutSeconds: 9, periodSeconds: 5 }}\n"),
-            &["4:21: defaults.readinessProbe: timeoutSeconds 9 contradicts periodSeconds 5: it is never filled in above the period"],
+            &[
+                "4:21: defaults.readinessProbe: timeoutSeconds 9 contradicts periodSeconds 5: it is never filled in above the period",
+            ],
         );
-        check(&format!("{HEAD}profile: strict\nprofile: baseline\n"), &["4:1: `profile` stands here a second time; first on line 3"]);
+        check(
+            &format!("{HEAD}profile: strict\nprofile: baseline\n"),
+            &["4:1: `profile` stands here a second time; first on line 3"],
+        );
         check(&format!("{HEAD}---\n{HEAD}"), &["4:1: a second document; a policy is one"]);
         check("- 1\n", &["1:1: found a list, expected a map"]);
     }

@@ -181,8 +181,10 @@ impl Default for StartupFile {
 
 /// The JSON schema (draft 2020-12) of a policy file.
 pub fn schema() -> Value {
-    let mut schema =
-        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator().into_root_schema_for::<PolicyFile>();
+    let mut schema = SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator()
+        .into_root_schema_for::<PolicyFile>();
     schema.insert("title".to_owned(), json!("probekeeper policy"));
     schema.to_value()
 }

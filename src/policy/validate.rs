@@ -67,7 +67,11 @@ pub(super) fn validate(schema: &Json, node: &Node<'_>, path: &str, errors: &mut 
             let above = number.zip(schema["maximum"].as_i64()).is_some_and(|(number, most)| number > most);
             if below || above {
                 let shown = number.unwrap_or_default();
-                errors.push(PolicyError::at(node.span.start, path, format!("{shown} is out of range: it must be {}", expectation(schema))));
+                errors.push(PolicyError::at(
+                    node.span.start,
+                    path,
+                    format!("{shown} is out of range: it must be {}", expectation(schema)),
+                ));
             }
         }
     }

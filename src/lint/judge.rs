@@ -1,0 +1,116 @@
+//! What is asked of the core for one object.
+
+use super::report::ObjectRef;
+use crate::engine::{defaults, evaluate};
+use crate::model::{DecodeError, Kind, Metadata, WitnessTexts, Witnesses, Workload};
+use crate::policy::{Action, OwnedObjects, Policy};
+use crate::rules::Finding;
+
+/// A policy, and how it is applied.
+#[derive(Debug)]
+pub struct Judge {
+    policy: Policy,
+    fill: bool,
+}
+
+/// Where an object comes from, which decides what an absent value means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// As its author wrote it.
+    File,
+    /// As the API server sends it to webhooks: defaults are already in it.
+    Review {
+        /// The object is new.
+        create: bool,
+    },
+}
+
+pub(super) enum Judgement {
+    /// No pod template, or not judged by this policy.
+    NoWorkload,
+    /// The API server would refuse it: a kustomize patch, not a workload.
+    Incomplete,
+    Judged(Judged),
+}
+
+pub(super) struct Judged {
+    pub(super) object: ObjectRef,
+    /// In the order of containers, probes and rules.
+    pub(super) findings: Vec<Finding>,
+    pub(super) fills: Vec<Fill>,
+    /// Rules that failed on this object.
+    pub(super) rule_errors: Vec<&'static str>,
+}
+
+pub(super) struct Fill {
+    /// From the object's root.
+    pub(super) pointer: String,
+    pub(super) value: i64,
+}
+
+impl Judge {
+    /// `fill`: judge the object as the webhook would store it, with what was left out filled in.
+    pub fn new(policy: Policy, fill: bool) -> Self {
+        Self { policy, fill }
+    }
+
+    pub(super) fn judge(&self, json: &str, origin: Origin) -> Result<Judgement, DecodeError> {
+        let Some(mut workload) = Workload::from_json(json)? else { return Ok(Judgement::NoWorkload) };
+        if workload.is_incomplete() {
+            return Ok(Judgement::Incomplete);
+        }
+        let owned = owned_by_judged_kind(&workload.metadata);
+        if owned && self.policy.owned_objects == OwnedObjects::Skip {
+            return Ok(Judgement::NoWorkload);
+        }
+        let fills = self.plan(&workload, origin);
+        let filled = fills.iter().map(|fill| Fill { pointer: fill.pointer(&workload), value: fill.value }).collect();
+        defaults::apply(&mut workload, &fills);
+
+        let mut evaluation = evaluate(&self.policy, &workload);
+        if owned && self.policy.owned_objects == OwnedObjects::Warn {
+            for finding in &mut evaluation.findings {
+                finding.at_most(Action::Warn);
+            }
+        }
+        Ok(Judgement::Judged(Judged {
+            object: ObjectRef {
+                api_version: workload.api_version.clone(),
+                kind: workload.kind.name().to_owned(),
+                namespace: workload.namespace().map(str::to_owned),
+                name: workload.name().to_owned(),
+            },
+            findings: evaluation.findings,
+            fills: filled,
+            rule_errors: evaluation.rule_errors,
+        }))
+    }
+
+    fn plan(&self, workload: &Workload<'_>, origin: Origin) -> Vec<defaults::Fill> {
+        // What a controller made is never patched (semantics H9).
+        if !self.fill || workload.metadata.controller().is_some() || switched_off(workload) {
+            return Vec::new();
+        }
+        match origin {
+            Origin::File => defaults::plan(&self.policy, workload, &Witnesses::File, true).fills,
+            Origin::Review { create } => {
+                let texts = WitnessTexts::of(workload, None);
+                defaults::plan(&self.policy, workload, &Witnesses::live(workload, None, &texts), create).fills
+            }
+        }
+    }
+}
+
+/// The annotation `probekeeper.dev/defaults: "off"`, on the workload or its template.
+fn switched_off(workload: &Workload<'_>) -> bool {
+    [&workload.metadata, &workload.template_metadata].into_iter().any(|metadata| {
+        let value = metadata.annotations.as_ref().and_then(|annotations| annotations.defaults.as_deref());
+        matches!(value, Some("off" | "false"))
+    })
+}
+
+fn owned_by_judged_kind(metadata: &Metadata<'_>) -> bool {
+    metadata.controller().is_some_and(|owner| {
+        Kind::of(owner.api_version.as_deref().unwrap_or_default(), owner.kind.as_deref().unwrap_or_default()).is_some()
+    })
+}
