@@ -6,9 +6,12 @@
 pub mod admission;
 pub mod cli;
 pub mod engine;
+pub mod lifecycle;
 pub mod lint;
 pub mod model;
+pub mod pki;
 pub mod policy;
 pub mod rules;
+pub mod server;
 pub mod telemetry;
 pub mod yaml;

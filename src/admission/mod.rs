@@ -1,5 +1,11 @@
 //! AdmissionReview in, AdmissionReview out. The only module that knows the wire format; it does no I/O and never waits.
 
+mod handler;
+mod response;
+mod review;
+
+pub use handler::Admission;
+
 /// What the API server asked for: each question has a path of its own, because a patch in a validating answer is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Route {

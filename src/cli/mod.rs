@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Lint(args) => lint::run(&args),
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Version => print(concat!("probekeeper ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| ExitCode::SUCCESS),

@@ -1,14 +1,247 @@
-//! `probekeeper serve`
+//! `probekeeper serve`: the admission webhook.
 
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use anyhow::bail;
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
 
-/// Arguments of `serve`.
+use crate::lifecycle::{Gates, Signals};
+use crate::pki;
+use crate::server::tls::{Pair, PairFiles, Served};
+use crate::server::{Judge, Limits, Server, bind, ops, quantity};
+use crate::telemetry::log::{self, Format, Verbosity};
+use crate::telemetry::metrics::Metrics;
+
+/// Threads that serve. One answers tens of thousands of reviews a second, far more than an API server sends; more cost memory and wake-ups.
+const MOST_THREADS: usize = 4;
+
+/// How often a certificate on disk is compared. File watches miss the kubelet's swap of a symlinked folder; Secrets take a minute to arrive.
+const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
+
+/// Exit code after a second signal: 128 plus SIGINT, as shells report it.
+const ENDED_AT_ONCE: u8 = 130;
+
+/// Serve the admission webhook.
 #[derive(Debug, clap::Args)]
-pub struct ServeArgs {}
+pub struct ServeArgs {
+    /// Webhook port (TLS)
+    #[arg(long, env = "PROBEKEEPER_LISTEN", default_value = "[::]:8443", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Operations port (plain HTTP): /livez, /readyz, /metrics
+    #[arg(long, env = "PROBEKEEPER_OPS_LISTEN", default_value = "[::]:8081", value_name = "ADDRESS")]
+    pub ops_listen: SocketAddr,
+    /// Policy: file:PATH; without it the built-in recommended one
+    #[arg(long, env = "PROBEKEEPER_POLICY", value_name = "SOURCE")]
+    pub policy: Option<String>,
+    /// Certificate: self-signed (for development), or files:CERT,KEY
+    #[arg(long, env = "PROBEKEEPER_TLS", default_value = "self-signed", value_name = "SOURCE", value_parser = TlsSource::parse)]
+    pub tls: TlsSource,
+    /// Where to write the PEM certificate of the self-signed authority
+    #[arg(long, env = "PROBEKEEPER_CA_OUT", value_name = "FILE")]
+    pub ca_out: Option<PathBuf>,
+    /// How long to serve on after SIGTERM, until no API server sends any more
+    #[arg(long, env = "PROBEKEEPER_DRAIN_DELAY", default_value = "10s", value_name = "DURATION", value_parser = quantity::duration)]
+    pub drain_delay: Duration,
+    /// How long requests may then take to end
+    #[arg(long, env = "PROBEKEEPER_SHUTDOWN_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = quantity::duration)]
+    pub shutdown_timeout: Duration,
+    /// Connections at once
+    #[arg(long, env = "PROBEKEEPER_MAX_CONNECTIONS", default_value = "256", value_name = "N")]
+    pub max_connections: usize,
+    /// Bytes of request bodies held at once
+    #[arg(long, env = "PROBEKEEPER_MAX_IN_FLIGHT_BYTES", default_value = "64MiB", value_name = "SIZE", value_parser = quantity::bytes)]
+    pub max_in_flight_bytes: usize,
+    /// Largest request body
+    #[arg(long, env = "PROBEKEEPER_MAX_BODY_BYTES", default_value = "8MiB", value_name = "SIZE", value_parser = quantity::bytes)]
+    pub max_body_bytes: usize,
+    /// Form of the log; without it text on a terminal, else json
+    #[arg(long, env = "PROBEKEEPER_LOG_FORMAT", value_enum, value_name = "FORMAT")]
+    pub log_format: Option<Format>,
+    /// Least important lines to log
+    #[arg(long, env = "PROBEKEEPER_LOG_LEVEL", value_enum, default_value = "info", value_name = "LEVEL")]
+    pub log_level: Verbosity,
+}
 
-/// Runs the webhook.
-pub fn run(_args: ServeArgs) -> anyhow::Result<ExitCode> {
-    bail!("serve is not there yet")
+/// Where the served certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsSource {
+    /// Made at start, for development.
+    SelfSigned,
+    /// Two files that somebody else renews.
+    Files(PairFiles),
+}
+
+impl TlsSource {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "self-signed" {
+            return Ok(Self::SelfSigned);
+        }
+        let files = text.strip_prefix("files:").and_then(|files| files.split_once(','));
+        match files {
+            Some((certificate, key)) if !certificate.is_empty() && !key.is_empty() => {
+                Ok(Self::Files(PairFiles { certificate: certificate.into(), key: key.into() }))
+            }
+            _ => Err("write it as self-signed or files:CERT,KEY".to_owned()),
+        }
+    }
+}
+
+/// Serves until a signal ends it: 0 after an orderly end, 130 when a second signal cut it short. An error is one line and exit code 2.
+pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let log = log::start(args.log_format.unwrap_or_else(Format::for_stderr), args.log_level).context("cannot start the log")?;
+    let metrics = Arc::new(Metrics::new());
+    let judge = judge(args, &metrics)?;
+    let certificate = Served::new(certificate(args)?, Arc::clone(&metrics));
+    let listener = listen(args.listen, "--listen")?;
+    let ops_listener = listen(args.ops_listen, "--ops-listen")?;
+    let runtime = runtime().context("cannot start the runtime")?;
+    let code = runtime.block_on(serve(args, judge, certificate, &metrics, (listener, ops_listener)));
+    // A task that does not end must not keep the process.
+    runtime.shutdown_background();
+    drop(log);
+    code
+}
+
+/// The runtime that a server is given: as many threads as cores, up to four.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("serve").enable_all().build()
+}
+
+/// The judge of this process.
+fn judge(args: &ServeArgs, metrics: &Metrics) -> anyhow::Result<impl Judge + use<>> {
+    anyhow::ensure!(args.policy.is_none(), "--policy is not there yet");
+    metrics.policy_in_force("none", "none");
+    Ok(AllowAll)
+}
+
+async fn serve(
+    args: &ServeArgs,
+    judge: impl Judge,
+    certificate: Served,
+    metrics: &Arc<Metrics>,
+    (listener, ops_listener): (std::net::TcpListener, std::net::TcpListener),
+) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let gates = Gates::new();
+    // Both are loaded before the port is bound; the names are there so that an operator sees what readiness means.
+    gates.add("certificate", "not loaded").open();
+    gates.add("policy", "not loaded").open();
+    let own_port = gates.add("own-port", "the TLS port has not been seen to serve the certificate");
+    let running = gates.add("running", "starting");
+    running.open();
+
+    let limits = Limits {
+        connections: args.max_connections,
+        in_flight_bytes: args.max_in_flight_bytes,
+        body_bytes: args.max_body_bytes,
+        ..Limits::default()
+    };
+    let server = Server::new(judge, limits, Arc::clone(metrics));
+    let listener = TcpListener::from_std(listener).context("cannot use the webhook port")?;
+    let ops_listener = TcpListener::from_std(ops_listener).context("cannot use the operations port")?;
+    let (address, ops_address) = (listener.local_addr()?, ops_listener.local_addr()?);
+    let acceptor = certificate.acceptor().context("cannot set up TLS")?;
+    let accepting = tokio::spawn(Arc::clone(&server).run(listener, acceptor));
+    let operating = tokio::spawn(ops::run(ops_listener, gates.clone(), Arc::clone(metrics)));
+    tracing::info!(listen = %address, ops = %ops_address, version = env!("CARGO_PKG_VERSION"), "serving");
+    let follow = if let TlsSource::Files(files) = &args.tls { Some((files.clone(), CERTIFICATE_POLL)) } else { None };
+    tokio::spawn(certificate.keep(address, own_port, follow));
+
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        _ = accepting => anyhow::bail!("the webhook port is no longer served"),
+        _ = operating => anyhow::bail!("the operations port is no longer served"),
+    };
+    tracing::info!(signal, "ending");
+    running.close("ending");
+    server.drain();
+    let ending = async {
+        // Until every API server has seen that the endpoint is gone, they send requests here; those on kept connections get to move on.
+        sleep(args.drain_delay).await;
+        server.shutdown(args.shutdown_timeout).await
+    };
+    tokio::select! {
+        cut = ending => {
+            tracing::info!(cut, "ended");
+            Ok(ExitCode::SUCCESS)
+        }
+        signal = signals.next() => {
+            tracing::warn!(signal, "ended at once");
+            Ok(ExitCode::from(ENDED_AT_ONCE))
+        }
+    }
+}
+
+fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<std::net::TcpListener> {
+    bind(address).with_context(|| format!("cannot listen on {address}; free the port or choose another with {flag}"))
+}
+
+fn certificate(args: &ServeArgs) -> anyhow::Result<Pair> {
+    match &args.tls {
+        TlsSource::Files(files) => Ok(Pair::from_files(files)?),
+        TlsSource::SelfSigned => {
+            let issued = pki::issue::development(None, SystemTime::now()).context("cannot make a certificate")?;
+            if let Some(path) = &args.ca_out {
+                write_atomically(path, &issued.authority)
+                    .with_context(|| format!("cannot write {}; correct --ca-out", path.display()))?;
+            }
+            Ok(Pair::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes(), ("the certificate", "its key"))?)
+        }
+    }
+}
+
+/// Whoever waits for the file never reads half of it.
+fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut name = path.file_name().ok_or(std::io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let unfinished = path.with_file_name(name);
+    let written = std::fs::File::create(&unfinished).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    let renamed = written.and_then(|()| std::fs::rename(&unfinished, path));
+    if renamed.is_err() {
+        // Nothing more can be done about it.
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    renamed
+}
+
+/// Allows everything.
+struct AllowAll;
+
+impl Judge for AllowAll {
+    fn answer(&self, _: crate::admission::Route, body: &[u8]) -> crate::admission::Answer {
+        #[derive(serde::Deserialize)]
+        struct Review<'a> {
+            #[serde(borrow)]
+            request: Request<'a>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Request<'a> {
+            uid: &'a str,
+        }
+        let (status, body) = match serde_json::from_slice::<Review<'_>>(body) {
+            Ok(review) => (
+                200,
+                format!(
+                    r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"{}","allowed":true}}}}"#,
+                    review.request.uid
+                ),
+            ),
+            Err(_) => (400, r#"{"error":"not an AdmissionReview"}"#.to_owned()),
+        };
+        crate::admission::Answer {
+            status,
+            body: body.into_bytes(),
+            outcome: crate::admission::Outcome { operation: "other", kind: "other", verdict: "allowed", ..Default::default() },
+        }
+    }
 }

@@ -1,1 +1,241 @@
-//! x
+//! Leaf operations, and the proof that they apply: a patch that does not apply is an error to the user even with `failurePolicy: Ignore` (H6).
+
+use std::fmt;
+
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+use super::defaults::Plan;
+use crate::model::{Record, Workload};
+
+/// One RFC 6902 operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// `replace` where something stands, else `add`.
+    pub replace: bool,
+    /// RFC 6901 pointer.
+    pub path: String,
+    /// JSON text of the value.
+    pub value: String,
+}
+
+/// The operations of a plan: one per number, then the record on the workload's own metadata (never on the template: it would change the pods' hash).
+/// Empty when no number changes; a record alone never causes a patch.
+pub fn operations(workload: &Workload<'_>, plan: &Plan) -> Vec<Operation> {
+    // Without metadata nothing can be recorded, and what is not recorded would look like the author's own later.
+    if plan.fills.is_empty() || !workload.has_metadata {
+        return Vec::new();
+    }
+    let mut operations: Vec<Operation> = plan
+        .fills
+        .iter()
+        .map(|fill| Operation { replace: fill.present.is_some(), path: fill.pointer(workload), value: fill.value.to_string() })
+        .collect();
+    operations.extend(record_operation(workload, &plan.record));
+    operations
+}
+
+fn record_operation(workload: &Workload<'_>, record: &Record) -> Option<Operation> {
+    let text = serde_json::Value::from(record.to_annotation()).to_string();
+    let Some(annotations) = &workload.metadata.annotations else {
+        let value = format!("{{\"{}\":{text}}}", Record::ANNOTATION);
+        return Some(Operation { replace: false, path: "/metadata/annotations".to_owned(), value });
+    };
+    let present = annotations.filled.as_deref();
+    // An empty record is written only over an old one that is wrong now.
+    if present == Some(&*record.to_annotation()) || (record.is_empty() && present.is_none()) {
+        return None;
+    }
+    Some(Operation {
+        replace: present.is_some(),
+        path: format!("/metadata/annotations/{}", escape(Record::ANNOTATION)),
+        value: text,
+    })
+}
+
+/// A key as a token of a JSON pointer.
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// The RFC 6902 document.
+pub fn to_json(operations: &[Operation]) -> String {
+    let mut json = String::with_capacity(operations.len() * 96 + 2);
+    json.push('[');
+    for (at, operation) in operations.iter().enumerate() {
+        if at > 0 {
+            json.push(',');
+        }
+        json.push_str(if operation.replace { r#"{"op":"replace","path":""# } else { r#"{"op":"add","path":""# });
+        // Pointers are field names, indices and our own key: nothing in them needs escaping in JSON.
+        json.push_str(&operation.path);
+        json.push_str(r#"","value":"#);
+        json.push_str(&operation.value);
+        json.push('}');
+    }
+    json.push(']');
+    json
+}
+
+/// Whether every operation applies to the object's own bytes: the parent of each added member is an object, the target of each replacement exists.
+pub fn applies(object: &str, operations: &[Operation]) -> bool {
+    let tokens: Vec<Vec<&str>> = operations
+        .iter()
+        .map(|operation| {
+            let path = if operation.replace {
+                &*operation.path
+            } else {
+                operation.path.rsplit_once('/').map_or("", |(parent, _)| parent)
+            };
+            path.split('/').skip(1).collect()
+        })
+        .collect();
+    let mut found = vec![Found::Missing; operations.len()];
+    let wanted = tokens.iter().enumerate().map(|(at, path)| (at, &path[..])).collect();
+    let mut deserializer = serde_json::Deserializer::from_str(object);
+    if (Follow { wanted, found: &mut found }).deserialize(&mut deserializer).is_err() {
+        return false;
+    }
+    operations.iter().zip(&found).all(|(operation, found)| match (operation.replace, found) {
+        (true, found) => *found != Found::Missing,
+        (false, found) => *found == Found::Object,
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Missing,
+    Object,
+    Other,
+}
+
+/// Walks down only those paths that somebody asked for; everything else is skipped.
+struct Follow<'f, 'p> {
+    wanted: Vec<(usize, &'p [&'p str])>,
+    found: &'f mut [Found],
+}
+
+impl Follow<'_, '_> {
+    fn arrive(&mut self, what: Found) {
+        for (at, path) in &self.wanted {
+            if path.is_empty() {
+                self.found[*at] = what;
+            }
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Follow<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Follow<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        self.arrive(Found::Object);
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            let wanted = below(&self.wanted, |token| token == escape(&key));
+            if wanted.is_empty() {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                map.next_value_seed(Follow { wanted, found: self.found })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        self.arrive(Found::Other);
+        for index in 0_usize.. {
+            let wanted = below(&self.wanted, |token| token.parse() == Ok(index));
+            let more = if wanted.is_empty() {
+                seq.next_element::<IgnoredAny>()?.is_some()
+            } else {
+                seq.next_element_seed(Follow { wanted, found: self.found })?.is_some()
+            };
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(mut self, _: bool) -> Result<(), E> {
+        self.arrive(Found::Other);
+        Ok(())
+    }
+
+    fn visit_i64<E>(mut self, _: i64) -> Result<(), E> {
+        self.arrive(Found::Other);
+        Ok(())
+    }
+
+    fn visit_u64<E>(mut self, _: u64) -> Result<(), E> {
+        self.arrive(Found::Other);
+        Ok(())
+    }
+
+    fn visit_f64<E>(mut self, _: f64) -> Result<(), E> {
+        self.arrive(Found::Other);
+        Ok(())
+    }
+
+    fn visit_str<E>(mut self, _: &str) -> Result<(), E> {
+        self.arrive(Found::Other);
+        Ok(())
+    }
+
+    fn visit_unit<E>(mut self) -> Result<(), E> {
+        self.arrive(Found::Other);
+        Ok(())
+    }
+}
+
+fn below<'p>(wanted: &[(usize, &'p [&'p str])], matches: impl Fn(&str) -> bool) -> Vec<(usize, &'p [&'p str])> {
+    wanted
+        .iter()
+        .filter(|(_, path)| path.first().is_some_and(|token| matches(token)))
+        .map(|(at, path)| (*at, &path[1..]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_whether_each_operation_applies() {
+        let object = r#"{"a":{"b":[{"c":1},{"c":null}]},"d/e":{},"n":null}"#;
+        let cases = [
+            (false, "/a/x", true),
+            (true, "/a/b/0/c", true),
+            (true, "/a/b/1/c", true),
+            (true, "/a/b/2/c", false),
+            (false, "/a/b/1/x", true),
+            (false, "/a/b/2/x", false),
+            (false, "/a/b/0/c/x", false),
+            (true, "/a/x", false),
+            (false, "/d~1e/x", true),
+            (false, "/n/x", false),
+            (false, "/missing/x", false),
+        ];
+        for (replace, path, expected) in cases {
+            let operation = Operation { replace, path: path.to_owned(), value: "1".to_owned() };
+            assert_eq!(applies(object, std::slice::from_ref(&operation)), expected, "{operation:?}");
+            let document: json_patch::Patch = serde_json::from_str(&to_json(&[operation])).unwrap();
+            let mut value = serde_json::from_str(object).unwrap();
+            assert_eq!(json_patch::patch(&mut value, &document).is_ok(), expected, "json-patch disagrees about {path}");
+        }
+    }
+}

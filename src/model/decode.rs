@@ -181,6 +181,11 @@ pub struct Annotations<'a> {
     pub defaults: Option<Text<'a>>,
 }
 
+impl Annotations<'_> {
+    /// Turns filling in off.
+    pub const DEFAULTS: &'static str = "probekeeper.dev/defaults";
+}
+
 /// One entry of `ownerReferences`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]

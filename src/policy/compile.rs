@@ -134,7 +134,8 @@ impl Default for Startup {
 }
 
 /// What happens to objects that a controller made whose own kind is judged. They are never patched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum OwnedObjects {
     /// Denials become warnings: denying the child of an old violating Deployment would hang its rollout.
     #[default]
@@ -157,7 +158,8 @@ impl OwnedObjects {
 }
 
 /// What happens when an object cannot be judged for a fault that is ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum OnInternalError {
     /// Allowed, with a warning and a counter.
     #[default]

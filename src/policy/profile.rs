@@ -42,7 +42,8 @@ impl fmt::Display for Action {
 }
 
 /// A built-in set of actions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// Denies only what cannot work.
     Baseline,

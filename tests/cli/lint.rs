@@ -384,3 +384,14 @@ fn the_same_run_gives_the_same_bytes() {
         assert_eq!(run(folder.path(), &["lint", ".", "--format", "json"], "").stdout, first);
     }
 }
+
+#[test]
+fn a_policy_decides() {
+    let folder = folder(&[
+        ("a.yaml", &bad("a")),
+        ("policy.yaml", "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\nrules: { hair-trigger-liveness: warn }\n"),
+    ]);
+    let run = run(folder.path(), &["lint", "--policy", "policy.yaml", "a.yaml", "--format", "json"], "");
+    assert_eq!(run.code, 0);
+    assert_eq!(run.json()["findings"][0]["action"], "warn");
+}

@@ -1,0 +1,41 @@
+//! `probekeeper serve` beside a server that does nothing, on loopback: throughput, latency, CPU per request, memory and start.
+//!
+//! `cargo bench --bench serve [-- --quick | --seconds S --rounds N]`. Both servers are processes of their own, with the same TLS stack and the
+//! same server code; the second one's judge answers a constant. The load client is a third process, so that its CPU time is told apart. All
+//! of them share the machine's cores: throughput and latency say what a client sees, CPU per request what the server itself costs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement that goes wrong ends
+
+mod compare;
+mod load;
+mod noop;
+mod proc;
+mod review;
+mod start;
+
+/// The product's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("noop") => noop::run(&arguments[1], &arguments[2]),
+        Some("load") => load::run(&serde_json::from_str(&arguments[1]).unwrap()),
+        _ if arguments.iter().any(|argument| argument == "--bench") => compare::run(&options(&arguments)),
+        // `cargo test --all-targets` builds and starts this too.
+        _ => println!("run with: cargo bench --bench serve"),
+    }
+}
+
+fn options(arguments: &[String]) -> compare::Options {
+    let value = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        Some(arguments.get(at + 1).unwrap_or_else(|| panic!("{name} needs a value")).clone())
+    };
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    compare::Options {
+        seconds: value("--seconds").map_or(if quick { 0.3 } else { 1.5 }, |text| text.parse().unwrap()),
+        rounds: value("--rounds").map_or(if quick { 2 } else { 5 }, |text| text.parse().unwrap()),
+        starts: if quick { 5 } else { 15 },
+    }
+}

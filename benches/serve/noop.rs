@@ -1,0 +1,36 @@
+//! The server to compare with: everything but the judgement.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use probekeeper::admission::{Answer, Outcome, Route};
+use probekeeper::server::tls::{Pair, PairFiles, Served};
+use probekeeper::server::{Judge, Limits, Server, bind};
+use probekeeper::telemetry::metrics::Metrics;
+use tokio::net::TcpListener;
+
+struct Constant;
+
+impl Judge for Constant {
+    fn answer(&self, _: Route, _: &[u8]) -> Answer {
+        let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"705ab4f5-6393-11e8-b7cc-42010a800002","allowed":true}}"#;
+        Answer {
+            status: 200,
+            body: body.as_bytes().to_vec(),
+            outcome: Outcome { operation: "CREATE", kind: "Deployment", verdict: "allowed", ..Outcome::default() },
+        }
+    }
+}
+
+/// Serves on `address` with the pair in `folder` until it is killed.
+pub(crate) fn run(address: &str, folder: &str) {
+    let address: SocketAddr = address.parse().unwrap();
+    let files = PairFiles { certificate: Path::new(folder).join("tls.crt"), key: Path::new(folder).join("tls.key") };
+    let metrics = Arc::new(Metrics::new());
+    let certificate = Served::new(Pair::from_files(&files).unwrap(), Arc::clone(&metrics));
+    probekeeper::cli::serve::runtime().unwrap().block_on(async {
+        let listener = TcpListener::from_std(bind(address).unwrap()).unwrap();
+        Server::new(Constant, Limits::default(), metrics).run(listener, certificate.acceptor().unwrap()).await;
+    });
+}

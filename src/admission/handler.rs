@@ -1,0 +1,334 @@
+//! One request: bytes to verdict to bytes. Pure and synchronous: nothing here waits for anything.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use super::{
+    Answer, Outcome, Route,
+    response::{self, AuditAnnotations, Response},
+    review::{API_VERSION, Decoded, KIND, Raw, Request, same_template},
+};
+use crate::{
+    engine::{decide, defaults, evaluate, patch},
+    model::{Annotations, Kind, Object, WitnessTexts, Witnesses, Workload, explain},
+    policy::{Action, OnInternalError, OwnedObjects, Policy, PolicyStore},
+};
+
+/// Judges AdmissionReviews by the policy in force.
+#[derive(Debug)]
+pub struct Admission {
+    store: Arc<PolicyStore>,
+}
+
+impl Admission {
+    /// Judges by what the store holds at the moment of each request.
+    pub fn new(store: Arc<PolicyStore>) -> Self {
+        Self { store }
+    }
+
+    /// Answers one request. Every input gets an answer: what cannot be read as a review 400, a fault of ours what policy says of it.
+    pub fn answer(&self, route: Route, body: &[u8]) -> Answer {
+        let policy = self.store.load();
+        let mut answer = answer(&policy, route, body);
+        answer.outcome.policy.clone_from(&policy.hash);
+        answer
+    }
+}
+
+fn answer(policy: &Policy, route: Route, body: &[u8]) -> Answer {
+    let Ok(text) = std::str::from_utf8(body) else { return bad_request("the body is not UTF-8") };
+    let review: Decoded<'_> = match serde_json::from_str(text) {
+        Ok(review) => review,
+        Err(error) => return undecodable(policy, text, &error),
+    };
+    let request = match checked(review.api_version.as_deref(), review.kind.as_deref(), review.request) {
+        Ok(request) => request,
+        Err(problem) => return bad_request(problem),
+    };
+    let uid = request.uid.clone().unwrap_or_default();
+    let mut outcome = Outcome {
+        operation: operation_label(request.operation.as_deref()),
+        kind: "other",
+        verdict: "allowed",
+        uid: uid.to_string(),
+        object: object_name(&request),
+        ..Outcome::default()
+    };
+    // The rules guard themselves; this guards everything else between two well-formed texts.
+    let judged = catch_unwind(AssertUnwindSafe(|| judge(policy, route, text, request, &mut outcome)));
+    let result = judged.unwrap_or_else(|_| Err(Fault("probekeeper failed on this object (a bug; please report it)".to_owned())));
+    match result {
+        Ok(mut response) => {
+            response.uid = &uid;
+            Answer { status: 200, body: response.to_bytes(), outcome }
+        }
+        Err(Fault(message)) => internal_error(policy, &uid, message, outcome),
+    }
+}
+
+/// A fault that must not become a denial.
+struct Fault(String);
+
+fn judge(
+    policy: &Policy,
+    route: Route,
+    text: &str,
+    request: Request<'_, Object<'_>>,
+    outcome: &mut Outcome,
+) -> Result<Response<'static>, Fault> {
+    let create = match request.operation.as_deref() {
+        Some("CREATE") => true,
+        Some("UPDATE") => false,
+        // DELETE has no object, CONNECT another one, and neither changes a probe.
+        _ => return Ok(Response::allow("")),
+    };
+    if request.sub_resource.as_deref().is_some_and(|subresource| !subresource.is_empty()) {
+        return Ok(Response::allow(""));
+    }
+    let Some(object) = request.object else { return Err(Fault("the review has no object".to_owned())) };
+    let Some(workload) = Workload::from_object(object) else { return Ok(Response::allow("")) };
+    outcome.kind = workload.kind.name();
+    if (workload.kind.only_on_create() && !create) || workload.metadata.deletion_timestamp.is_some() {
+        return Ok(Response::allow(""));
+    }
+    let owner = Owner::of(&workload);
+    let old = Old { raw: request.old_object.map(serde_json::value::RawValue::get), create };
+    match route {
+        Route::Validate => validate(policy, &workload, owner, &old, request.namespace.as_deref().unwrap_or_default(), outcome),
+        Route::Mutate if owner == Owner::None => mutate(policy, &workload, &old, text, outcome),
+        // Patching what a controller made sets the two fighting (H9).
+        Route::Mutate => Ok(Response::allow("")),
+    }
+}
+
+/// Who made an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// A person or a tool.
+    None,
+    /// A controller whose own object is judged.
+    Judged,
+    /// A controller that we know nothing of: nobody else judges its objects.
+    Other,
+    /// The node itself: a mirror of a static pod, which exists whatever we say.
+    Node,
+}
+
+impl Owner {
+    fn of(workload: &Workload<'_>) -> Self {
+        let Some(owner) = workload.metadata.controller() else { return Self::None };
+        let (api_version, kind) = (owner.api_version.as_deref().unwrap_or_default(), owner.kind.as_deref().unwrap_or_default());
+        match (api_version, kind) {
+            ("v1", "Node") => Self::Node,
+            _ if Kind::of(api_version, kind).is_some() => Self::Judged,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The object as it was, decoded only when an answer needs it.
+struct Old<'a> {
+    raw: Option<&'a str>,
+    create: bool,
+}
+
+impl<'a> Old<'a> {
+    fn workload(&self) -> Option<Workload<'a>> {
+        if self.create {
+            return None;
+        }
+        Workload::from_json(self.raw?).ok().flatten()
+    }
+}
+
+fn validate(
+    policy: &Policy,
+    workload: &Workload<'_>,
+    owner: Owner,
+    old: &Old<'_>,
+    namespace: &str,
+    outcome: &mut Outcome,
+) -> Result<Response<'static>, Fault> {
+    let owned = owner == Owner::Judged && policy.owned_objects == OwnedObjects::Warn;
+    if owner == Owner::Node || (owner == Owner::Judged && policy.owned_objects == OwnedObjects::Skip) {
+        return Ok(Response::allow(""));
+    }
+    let evaluation = evaluate(policy, workload);
+    outcome.rule_errors = evaluation.rule_errors;
+    let would_deny = evaluation.findings.iter().any(|finding| finding.action == Action::Deny);
+    let before = if would_deny && !owned { old.workload() } else { None }.map(|old| evaluate(policy, &old).findings);
+    let verdict = decide(evaluation.findings, before.as_deref(), owned);
+
+    let mut response = Response::allow("");
+    response.warnings = response::warnings(&verdict);
+    response.audit_annotations =
+        Some(AuditAnnotations { policy: policy.hash.clone(), findings: response::audited(&verdict), filled: String::new() });
+    outcome.findings = verdict.judged.iter().map(|judged| (judged.finding.rule.id, judged.finding.action.name())).collect();
+    if verdict.denies() {
+        response.allowed = false;
+        response.status = Some(response::denial(workload, namespace, &verdict, policy));
+        outcome.verdict = "denied";
+    } else if let Some(rule) = outcome.rule_errors.first() {
+        return match policy.on_internal_error {
+            OnInternalError::Fail => Err(Fault(format!("rule {rule} failed on this object"))),
+            OnInternalError::Allow => {
+                response.warnings.insert(
+                    0,
+                    format!("probekeeper: rule {rule} failed on this object and was left out (a bug; please report it)"),
+                );
+                response.warnings = response::within_budget(response.warnings);
+                outcome.verdict = "error";
+                Ok(response)
+            }
+        };
+    } else if !response.warnings.is_empty() {
+        outcome.verdict = "warned";
+    }
+    Ok(response)
+}
+
+fn mutate(
+    policy: &Policy,
+    workload: &Workload<'_>,
+    old: &Old<'_>,
+    text: &str,
+    outcome: &mut Outcome,
+) -> Result<Response<'static>, Fault> {
+    if defaults_off(workload) {
+        return Ok(Response::allow(""));
+    }
+    let before = old.workload();
+    if !old.create && before.is_none() {
+        // Without the old object nothing tells whether the template changed.
+        return Ok(Response::allow(""));
+    }
+    let texts = WitnessTexts::of(workload, before.as_ref());
+    let witnesses = Witnesses::live(workload, before.as_ref(), &texts);
+    let plan = defaults::plan(policy, workload, &witnesses, old.create);
+    let operations = patch::operations(workload, &plan);
+    if operations.is_empty() {
+        return Ok(Response::allow(""));
+    }
+    let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| Fault(explain(&error)))?;
+    let request = raw.request.ok_or_else(|| Fault("the review has no request".to_owned()))?;
+    let object = request.object.ok_or_else(|| Fault("the review has no object".to_owned()))?;
+    // Patching an unchanged template would start a rollout for someone else's change of a label (H5).
+    if !old.create && request.old_object.is_none_or(|before| same_template(object, before)) {
+        return Ok(Response::allow(""));
+    }
+    if !patch::applies(object.get(), &operations) {
+        return Err(Fault("the values to fill in do not fit this object".to_owned()));
+    }
+    let mut response = Response::allow("");
+    response.patch(&patch::to_json(&operations));
+    outcome.filled = plan.fills.iter().map(defaults::Fill::field).collect();
+    outcome.verdict = "patched";
+    response.warnings = response::within_budget(replaced_unknown(workload, &plan).into_iter().collect());
+    response.audit_annotations =
+        Some(AuditAnnotations { policy: policy.hash.clone(), findings: String::new(), filled: plan.record.to_annotation() });
+    Ok(response)
+}
+
+/// One warning for the numbers that were replaced although nothing tells whether somebody meant them. What was plainly absent needs none.
+fn replaced_unknown(workload: &Workload<'_>, plan: &defaults::Plan) -> Option<String> {
+    let mut replaced = plan.fills.iter().filter(|fill| fill.unknown).filter_map(|fill| {
+        let container = &workload.containers[fill.container].name;
+        Some(format!("{container} {} {} -> {}", fill.field(), fill.present?, fill.value))
+    });
+    let first = replaced.next()?;
+    let all = replaced.fold(first, |all, next| format!("{all}, {next}"));
+    Some(format!(
+        "probekeeper filled in what looks left out (annotation {}: \"off\" keeps Kubernetes' defaults): {all}",
+        Annotations::DEFAULTS
+    ))
+}
+
+/// `probekeeper.dev/defaults: "off"` on the workload or its template. YAML's unquoted `off` arrives as `false` where quotes were added later.
+fn defaults_off(workload: &Workload<'_>) -> bool {
+    [&workload.metadata, &workload.template_metadata].into_iter().any(|metadata| {
+        let value = metadata.annotations.as_ref().and_then(|annotations| annotations.defaults.as_deref());
+        matches!(value, Some("off" | "false"))
+    })
+}
+
+/// A request that can be answered: our version and kind, and a uid.
+fn checked<'a, O>(
+    api_version: Option<&str>,
+    kind: Option<&str>,
+    request: Option<Request<'a, O>>,
+) -> Result<Request<'a, O>, &'static str> {
+    if (api_version, kind) != (Some(API_VERSION), Some(KIND)) {
+        return Err("the body is not an AdmissionReview of admission.k8s.io/v1");
+    }
+    let request = request.ok_or("the AdmissionReview has no request")?;
+    if request.uid.as_deref().is_none_or(str::is_empty) {
+        return Err("the request has no uid");
+    }
+    Ok(request)
+}
+
+/// The one-pass decode failed: if all but the object is a proper review, the object is at fault, and that must not become a denial.
+fn undecodable(policy: &Policy, text: &str, error: &serde_json::Error) -> Answer {
+    let Ok(review) = serde_json::from_str::<Raw<'_>>(text) else {
+        return bad_request(&format!("the body is not an AdmissionReview: {}", explain(error)));
+    };
+    match checked(review.api_version.as_deref(), review.kind.as_deref(), review.request) {
+        Err(problem) => bad_request(problem),
+        Ok(request) => {
+            let outcome = Outcome {
+                operation: operation_label(request.operation.as_deref()),
+                kind: "other",
+                object: object_name(&request),
+                uid: request.uid.as_deref().unwrap_or_default().to_owned(),
+                ..Outcome::default()
+            };
+            // Only a decode with the path says where; a review in which even that succeeds has a fault outside the object's view.
+            let place = request.object.and_then(|object| Object::from_json(object.get()).err());
+            let message = place.map_or_else(|| explain(error), |place| place.to_string());
+            let uid = outcome.uid.clone();
+            internal_error(policy, &uid, format!("the object cannot be read: {message}"), outcome)
+        }
+    }
+}
+
+/// Our own fault: allowed with a warning, or a bare 500 so that `failurePolicy` decides. Never a denial.
+fn internal_error(policy: &Policy, uid: &str, message: String, mut outcome: Outcome) -> Answer {
+    outcome.verdict = "error";
+    let answer = match policy.on_internal_error {
+        OnInternalError::Fail => (500, error_body(&message)),
+        OnInternalError::Allow => {
+            let mut response = Response::allow(uid);
+            response.warnings = response::within_budget(vec![format!("probekeeper did not check this object: {message}")]);
+            (200, response.to_bytes())
+        }
+    };
+    outcome.error = Some(message);
+    Answer { status: answer.0, body: answer.1, outcome }
+}
+
+fn bad_request(problem: &str) -> Answer {
+    let outcome =
+        Outcome { operation: "other", kind: "other", verdict: "error", error: Some(problem.to_owned()), ..Outcome::default() };
+    Answer { status: 400, body: error_body(problem), outcome }
+}
+
+fn error_body(message: &str) -> Vec<u8> {
+    serde_json::json!({ "error": message }).to_string().into_bytes()
+}
+
+fn operation_label(operation: Option<&str>) -> &'static str {
+    match operation {
+        Some("CREATE") => "CREATE",
+        Some("UPDATE") => "UPDATE",
+        Some("DELETE") => "DELETE",
+        Some("CONNECT") => "CONNECT",
+        _ => "other",
+    }
+}
+
+fn object_name<O>(request: &Request<'_, O>) -> String {
+    let part = |text: &Option<crate::model::Text<'_>>| text.as_deref().unwrap_or_default().to_owned();
+    format!("{}/{}", part(&request.namespace), part(&request.name))
+}

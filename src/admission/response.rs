@@ -1,0 +1,202 @@
+//! The answer on the wire, and the texts that people read in it.
+
+use std::fmt::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Serialize;
+
+use super::review::{API_VERSION, KIND};
+use crate::{
+    engine::{Demotion, Judged, Verdict},
+    model::Workload,
+    policy::{Action, Policy},
+    rules::Finding,
+};
+
+/// The API server cuts a warning here (contract 2).
+const WARNING_RUNES: usize = 256;
+/// The API server drops warnings that together are longer (contract 2).
+const WARNINGS_RUNES: usize = 4096;
+/// A denial names at most this many problems in full: a message that scrolls away is not read.
+const DENIED_IN_FULL: usize = 8;
+/// An audit annotation names at most this many findings: audit events are stored for long.
+const AUDITED: usize = 32;
+
+/// `response` of an AdmissionReview.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Response<'r> {
+    pub(super) uid: &'r str,
+    pub(super) allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) audit_annotations: Option<AuditAnnotations>,
+}
+
+/// Why a request was denied.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    message: String,
+    reason: &'static str,
+    code: u16,
+}
+
+/// Keys become `<webhook name>/<key>` in the audit log, so they have no slash of their own.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct AuditAnnotations {
+    pub(super) policy: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) findings: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) filled: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'r> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: &'r Response<'r>,
+}
+
+impl<'r> Response<'r> {
+    /// Allowed without a word.
+    pub(super) fn allow(uid: &'r str) -> Self {
+        Self { uid, allowed: true, ..Self::default() }
+    }
+
+    /// Adds a patch: base64 of RFC 6902 JSON. Both fields or neither.
+    pub(super) fn patch(&mut self, operations: &str) {
+        self.patch = Some(STANDARD.encode(operations));
+        self.patch_type = Some("JSONPatch");
+    }
+
+    /// The body.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        // Strings and booleans always serialise.
+        serde_json::to_vec(&Envelope { api_version: API_VERSION, kind: KIND, response: self }).unwrap_or_default()
+    }
+}
+
+/// Status 403 `Forbidden` with everything that the author needs to repair the manifest.
+pub(super) fn denial(workload: &Workload<'_>, namespace: &str, verdict: &Verdict, policy: &Policy) -> Status {
+    let denied: Vec<&Judged> = verdict.with(Action::Deny).collect();
+    let plural = if denied.len() == 1 { "problem" } else { "problems" };
+    let mut message =
+        format!("{} {} has {} {plural} with its probes:\n", workload.kind.name(), full_name(workload, namespace), denied.len());
+    for (number, judged) in denied.iter().take(DENIED_IN_FULL).enumerate() {
+        describe(&mut message, number + 1, &judged.finding);
+    }
+    if let Some(more) = denied.len().checked_sub(DENIED_IN_FULL).filter(|more| *more > 0) {
+        let _ = writeln!(message, "\nand {more} more");
+    }
+    let rule = denied.first().map_or("", |judged| judged.finding.rule.id);
+    let _ = write!(message, "\nPolicy: {} ({}). More: probekeeper rules explain {rule}", policy.profile, policy.hash);
+    Status { message, reason: "Forbidden", code: 403 }
+}
+
+fn describe(message: &mut String, number: usize, finding: &Finding) {
+    let _ = writeln!(message, "\n{number}. {}: {} [{}]", finding.place(), finding.message, finding.rule.id);
+    let _ = writeln!(message, "   Why: {}", finding.rule.why);
+    if !finding.help.is_empty() {
+        message.push_str("   Instead:\n");
+        for line in finding.help.lines() {
+            let _ = writeln!(message, "     {line}");
+        }
+    }
+    let _ = writeln!(message, "   At: {}", finding.pointer);
+}
+
+fn full_name(workload: &Workload<'_>, namespace: &str) -> String {
+    let namespace = workload.namespace().unwrap_or(namespace);
+    let name = workload.name();
+    if namespace.is_empty() { format!("\"{name}\"") } else { format!("\"{namespace}/{name}\"") }
+}
+
+/// One line for each finding that warns, the most important first, within what the API server passes on.
+pub(super) fn warnings(verdict: &Verdict) -> Vec<String> {
+    let lines = verdict.with(Action::Warn).map(|judged| {
+        let Judged { finding, demoted } = judged;
+        let reason = match demoted {
+            Some(Demotion::AlreadyThere) => " (not denied: it was there before)",
+            Some(Demotion::Owned) => " (not denied: made by a controller)",
+            None => "",
+        };
+        format!("{}: {}: {}{reason}", finding.rule.id, finding.place(), finding.message)
+    });
+    within_budget(lines.collect())
+}
+
+/// Cuts each line to what is passed on, and ends with "and N more" when not all fit.
+pub(super) fn within_budget(lines: Vec<String>) -> Vec<String> {
+    let reserve = 40; // runes for the closing line
+    let total = lines.len();
+    let mut kept: Vec<String> = Vec::with_capacity(total);
+    let mut used = 0;
+    for line in lines {
+        let line = cut(line);
+        let runes = line.chars().count();
+        let last = kept.len() + 1 == total;
+        if used + runes + if last { 0 } else { reserve } > WARNINGS_RUNES {
+            break;
+        }
+        used += runes;
+        kept.push(line);
+    }
+    if kept.len() < total {
+        kept.push(format!("and {} more from probekeeper", total - kept.len()));
+    }
+    kept
+}
+
+fn cut(line: String) -> String {
+    match line.char_indices().nth(WARNING_RUNES - 1) {
+        Some((at, _)) if line.chars().count() > WARNING_RUNES => format!("{}…", &line[..at]),
+        _ => line,
+    }
+}
+
+/// `rule=action` with its place, for the audit log.
+pub(super) fn audited(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    for (at, Judged { finding, .. }) in verdict.judged.iter().take(AUDITED).enumerate() {
+        let separator = if at > 0 { ", " } else { "" };
+        let _ = write!(text, "{separator}{}={}", finding.rule.id, finding.action);
+        if let Some(container) = &finding.container {
+            let _ = write!(text, " {container}");
+        }
+        if let Some(probe) = finding.probe {
+            let _ = write!(text, "/{}", probe.field());
+        }
+    }
+    if let Some(more) = verdict.judged.len().checked_sub(AUDITED).filter(|more| *more > 0) {
+        let _ = write!(text, ", and {more} more");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_stay_within_what_the_api_server_passes_on() {
+        for (count, length) in [(1, 10), (1, 256), (1, 257), (16, 256), (17, 256), (500, 300), (3, 5)] {
+            let lines = within_budget(vec!["é".repeat(length); count]);
+            assert!(lines.iter().all(|line| line.chars().count() <= WARNING_RUNES));
+            assert!(lines.iter().map(|line| line.chars().count()).sum::<usize>() <= WARNINGS_RUNES, "{count} x {length}");
+            let whole = lines.iter().filter(|line| line.starts_with('é')).count();
+            if whole < count {
+                assert_eq!(lines.last().unwrap(), &format!("and {} more from probekeeper", count - whole));
+            }
+        }
+        assert_eq!(within_budget(vec!["é".repeat(256); 16]).len(), 16, "exactly the budget fits");
+    }
+}

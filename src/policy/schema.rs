@@ -1,0 +1,231 @@
+//! What the user writes: the policy file as Rust types, from which the JSON schema is generated. The schema is also what a file is checked against, so
+//! the two cannot differ.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{API_VERSION, Action, Defaults, FillWith, KIND, OnInternalError, OwnedObjects, ProbeDefaults, Profile, Startup};
+use crate::rules::RULES;
+
+/// A policy for probekeeper. Everything but `apiVersion` and `kind` may be left out.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PolicyFile {
+    /// Version of the format.
+    #[schemars(schema_with = "api_version")]
+    #[serde(rename = "apiVersion")]
+    _api_version: String,
+    /// Kind of the file.
+    #[schemars(schema_with = "kind")]
+    #[serde(rename = "kind")]
+    _kind: String,
+    /// Where to start from; `rules` says what differs.
+    #[serde(default)]
+    pub(super) profile: Profile,
+    /// Rules that differ from the profile: an action, or an action with parameters.
+    #[serde(default)]
+    #[schemars(schema_with = "rules")]
+    pub(super) rules: BTreeMap<String, RuleEntry>,
+    /// What the mutating webhook fills in where the author left it out.
+    #[serde(default)]
+    pub(super) defaults: DefaultsFile,
+    /// Time to start.
+    #[serde(default)]
+    pub(super) startup: StartupFile,
+    /// What happens to Pods, ReplicaSets and Jobs made by a controller whose own object is judged. They are never filled in.
+    #[serde(default)]
+    pub(super) owned_objects: OwnedObjects,
+    /// What happens when an object cannot be judged for a fault of probekeeper's: `allow` answers with a warning, `fail` answers HTTP 500 and leaves the
+    /// decision to the webhook's failurePolicy.
+    #[serde(default)]
+    pub(super) on_internal_error: OnInternalError,
+}
+
+/// An action, or an action with parameters.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RuleEntry {
+    /// `rule: deny`. YAML reads an unquoted `off` as `false`, which therefore means the same.
+    Action(ActionWord),
+    /// `rule: { action: deny, params: {...} }`.
+    Full {
+        /// `None`: the profile's.
+        action: Option<ActionWord>,
+        /// `None`: the profile's.
+        params: Option<Value>,
+    },
+}
+
+/// An action as written.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum ActionWord {
+    Name(String),
+    Off(#[allow(dead_code, reason = "only `false` passes the schema")] bool),
+}
+
+impl ActionWord {
+    pub(super) fn action(&self) -> Option<Action> {
+        match self {
+            Self::Name(name) => Action::from_name(name),
+            Self::Off(_) => Some(Action::Off),
+        }
+    }
+}
+
+/// What is filled in, per probe.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct DefaultsFile {
+    /// Liveness probes.
+    pub(super) liveness_probe: ProbeDefaultsFile,
+    /// Readiness probes.
+    pub(super) readiness_probe: ProbeDefaultsFile,
+    /// Startup probes.
+    pub(super) startup_probe: ProbeDefaultsFile,
+    /// On CREATE by a client that leaves no trace of what its user wrote (Helm 3, client libraries): whether a value that equals Kubernetes' default
+    /// counts as left out (`fill`) or as meant (`leave`).
+    pub(super) unknown_intent: UnknownIntent,
+}
+
+/// See [`DefaultsFile::unknown_intent`].
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum UnknownIntent {
+    #[default]
+    Fill,
+    Leave,
+}
+
+/// Each number that may be filled in: a number, `auto` (computed) or `leave` (Kubernetes' default stays).
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct ProbeDefaultsFile {
+    /// Seconds before the first run.
+    #[schemars(schema_with = "from_zero")]
+    pub(super) initial_delay_seconds: FillWord,
+    /// Seconds until a run counts as failed; never filled in above the period.
+    #[schemars(schema_with = "from_one")]
+    pub(super) timeout_seconds: FillWord,
+    /// Seconds between two runs. There is no computed value: `auto` leaves it.
+    #[schemars(schema_with = "from_one")]
+    pub(super) period_seconds: FillWord,
+    /// Failures in a row that count.
+    #[schemars(schema_with = "from_one")]
+    pub(super) failure_threshold: FillWord,
+}
+
+/// A number, `auto` or `leave`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged)]
+pub(super) enum FillWord {
+    Number(i64),
+    Word(String),
+    #[default]
+    Absent,
+}
+
+impl FillWord {
+    fn fill(&self) -> FillWith {
+        match self {
+            Self::Number(number) => FillWith::Value(*number),
+            Self::Word(word) if word == "leave" => FillWith::Leave,
+            Self::Word(_) | Self::Absent => FillWith::Auto,
+        }
+    }
+}
+
+impl DefaultsFile {
+    pub(super) fn compile(&self) -> Defaults {
+        Defaults {
+            liveness: self.liveness_probe.compile(),
+            readiness: self.readiness_probe.compile(),
+            startup: self.startup_probe.compile(),
+            fill_unknown: self.unknown_intent == UnknownIntent::Fill,
+        }
+    }
+}
+
+impl ProbeDefaultsFile {
+    fn compile(&self) -> ProbeDefaults {
+        let period = match self.period_seconds.fill() {
+            FillWith::Auto => FillWith::Leave,
+            other => other,
+        };
+        ProbeDefaults {
+            initial_delay: self.initial_delay_seconds.fill(),
+            timeout: self.timeout_seconds.fill(),
+            period,
+            failure_threshold: self.failure_threshold.fill(),
+        }
+    }
+}
+
+/// Time to start.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct StartupFile {
+    /// Seconds that a container gets to start where nothing better is known.
+    #[schemars(range(min = 0, max = 3600))]
+    pub(super) allowance_seconds: i64,
+}
+
+impl Default for StartupFile {
+    fn default() -> Self {
+        Self { allowance_seconds: Startup::default().allowance_seconds }
+    }
+}
+
+/// The JSON schema (draft 2020-12) of a policy file.
+pub fn schema() -> Value {
+    let mut schema = SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator()
+        .into_root_schema_for::<PolicyFile>();
+    schema.insert("title".to_owned(), json!("probekeeper policy"));
+    schema.to_value()
+}
+
+fn api_version(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": [API_VERSION] })
+}
+
+fn kind(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": [KIND] })
+}
+
+fn rules(generator: &mut SchemaGenerator) -> Schema {
+    let actions: Vec<&str> = Action::ALL.iter().map(|action| action.name()).collect();
+    let action = json!({ "enum": actions.into_iter().map(Value::from).chain([json!(false)]).collect::<Vec<_>>() });
+    let properties: serde_json::Map<String, Value> = RULES
+        .iter()
+        .map(|rule| {
+            let params = (rule.schema)(generator).to_value();
+            let full = json!({
+                "type": "object",
+                "properties": { "action": action, "params": params },
+                "additionalProperties": false,
+            });
+            (rule.id.to_owned(), json!({ "description": rule.summary(), "anyOf": [action, full] }))
+        })
+        .collect();
+    json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+/// The API accepts no more than a 32-bit signed integer (docs/probe-semantics.md 1).
+const MOST: i32 = i32::MAX;
+
+fn from_zero(_: &mut SchemaGenerator) -> Schema {
+    fill_schema(0)
+}
+
+fn from_one(_: &mut SchemaGenerator) -> Schema {
+    fill_schema(1)
+}
+
+fn fill_schema(least: i32) -> Schema {
+    json_schema!({ "anyOf": [{ "type": "integer", "minimum": least, "maximum": MOST }, { "enum": ["auto", "leave"] }] })
+}

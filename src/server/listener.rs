@@ -1,0 +1,236 @@
+//! The webhook port: accepts connections, keeps them within their limits, and lets them end in good order.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::connections::{Connection, Connections, Cut};
+use super::tls::Acceptor;
+use super::{Judge, Limits, request};
+use crate::telemetry::metrics::Metrics;
+
+/// Connections that the kernel holds for us while the accept loop is away. It turns in microseconds; 1024 rides out a burst of handshakes.
+const BACKLOG: i32 = 1024;
+
+/// How long the accept loop waits after an error that the next call would meet again, as "too many open files".
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Listens on `address`. An unspecified IPv6 address takes IPv4 in as well, whatever the machine's `bindv6only` says, and falls back to
+/// `0.0.0.0` where there is no IPv6.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    match listen(address) {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() && error.kind() != io::ErrorKind::AddrInUse => {
+            listen((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        result => result,
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    // A restarted process must not wait for the last one's connections to leave TIME_WAIT; on Linux this does not share a live port.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The webhook server around a judge.
+pub struct Server<J> {
+    pub(super) judge: J,
+    pub(super) limits: Limits,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) in_flight_bytes: AtomicUsize,
+    pub(super) in_flight_requests: AtomicUsize,
+    draining: AtomicBool,
+    connections: Connections,
+    tasks: AtomicUsize,
+    task_ended: Notify,
+    stop: Notify,
+    stopped: AtomicBool,
+}
+
+impl<J: Judge> Server<J> {
+    /// A server that does not listen yet.
+    pub fn new(judge: J, limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            judge,
+            limits,
+            metrics,
+            in_flight_bytes: AtomicUsize::new(0),
+            in_flight_requests: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            connections: Connections::new(),
+            tasks: AtomicUsize::new(0),
+            task_ended: Notify::new(),
+            stop: Notify::new(),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    /// Accepts until [`Server::shutdown`]. One task per connection.
+    pub async fn run(self: Arc<Self>, listener: TcpListener, acceptor: Acceptor) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.stop.notified() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => self.admit(stream, &acceptor),
+                // The connection was gone before we took it: the next one is not concerned.
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// From now on every answer says `Connection: close`.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Stops accepting, closes idle connections, and lets the others finish within `grace`. Returns how many were cut off.
+    pub async fn shutdown(&self, grace: Duration) -> usize {
+        let deadline = Instant::now() + grace;
+        self.drain();
+        self.stopped.store(true, Ordering::SeqCst);
+        self.stop.notify_one();
+        self.connections.close_all();
+        loop {
+            let ended = self.task_ended.notified();
+            let left = self.tasks.load(Ordering::Acquire);
+            if left == 0 || tokio::time::timeout_at(deadline, ended).await.is_err() {
+                return left;
+            }
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream, acceptor: &Acceptor) {
+        let Some(connection) = self.connections.admit(self.limits.connections) else {
+            self.metrics.connection_closed(Cut::Refused.label());
+            return;
+        };
+        // A request is one small write each way: waiting to merge it with another costs 40 ms.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        if self.stopped.load(Ordering::SeqCst) {
+            // It came while the others were being told to close.
+            self.connections.close_all();
+        }
+        self.metrics.connection_opened();
+        self.tasks.fetch_add(1, Ordering::AcqRel);
+        let task = Task { server: Arc::clone(self), connection };
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            let cut = task.serve(stream, acceptor).await;
+            task.server.metrics.connection_closed(cut.label());
+        });
+    }
+}
+
+/// One connection's task. Dropping it, even by a panic, takes the connection off the books.
+struct Task<J: Judge> {
+    server: Arc<Server<J>>,
+    connection: Arc<Connection>,
+}
+
+impl<J: Judge> Task<J> {
+    async fn serve(&self, stream: TcpStream, acceptor: Acceptor) -> Cut {
+        let Self { server, connection } = self;
+        let limits = &server.limits;
+        let accepted = tokio::select! {
+            accepted = timeout(limits.handshake, acceptor.accept(stream)) => accepted,
+            cut = connection.told_to_close() => return cut,
+        };
+        let stream = match accepted {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                server.metrics.handshake("failed");
+                tracing::debug!(%error, "TLS handshake failed");
+                return Cut::HandshakeFailed;
+            }
+            Err(_) => {
+                server.metrics.handshake("timeout");
+                return Cut::HandshakeTimeout;
+            }
+        };
+        server.metrics.handshake("ok");
+        connection.ready();
+
+        let service = service_fn(|request| request::respond(server, connection, request));
+        // hyper's own `header_read_timeout` would take the idle timeout's place, but it makes and drops a timer for each request, and knows no
+        // shorter limit for the first one. Here one timer per connection looks, when it fires, whether anything has happened since.
+        let mut http = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        let mut closing = None;
+        let mut alarm = pin!(sleep_until(Instant::now() + limits.first_head));
+        loop {
+            tokio::select! {
+                biased;
+                ended = http.as_mut() => return match ended {
+                    Ok(()) if connection.body_was_cut() => Cut::Body,
+                    Ok(()) => closing.unwrap_or(if server.is_draining() { Cut::Shutdown } else { Cut::Peer }),
+                    Err(error) if error.is_parse() => Cut::BadRequest,
+                    Err(error) if error.is_incomplete_message() => Cut::Peer,
+                    Err(error) => {
+                        tracing::debug!(%error, "connection broke");
+                        if connection.body_was_cut() { Cut::Body } else { Cut::Broken }
+                    }
+                },
+                cut = connection.told_to_close(), if closing.is_none() => {
+                    closing = Some(cut);
+                    // Ends an idle connection at once, with TLS's own goodbye; a request that has just come is still answered.
+                    http.as_mut().graceful_shutdown();
+                    // Room is needed now, so an evicted connection gets one look. A shutdown is bounded by who ordered it.
+                    if cut == Cut::Evicted {
+                        alarm.as_mut().reset(Instant::now());
+                    }
+                }
+                () = &mut alarm => {
+                    let limit = if connection.has_served() { limits.idle } else { limits.first_head };
+                    let silent = connection.silent_for();
+                    if connection.is_busy() {
+                        alarm.as_mut().reset(Instant::now() + limits.body);
+                    } else if closing == Some(Cut::Evicted) {
+                        return Cut::Evicted;
+                    } else if silent < limit {
+                        alarm.as_mut().reset(Instant::now() + limit.saturating_sub(silent));
+                    } else {
+                        return if connection.has_served() { Cut::Idle } else { Cut::HeadTimeout };
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<J: Judge> Drop for Task<J> {
+    fn drop(&mut self) {
+        self.server.connections.remove(&self.connection);
+        self.server.metrics.connection_gone();
+        self.server.tasks.fetch_sub(1, Ordering::AcqRel);
+        self.server.task_ended.notify_waiters();
+    }
+}

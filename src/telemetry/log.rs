@@ -1,0 +1,232 @@
+//! The log: text for people, JSON for machines, on stderr, and never in the way of an answer.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tracing::{Level, enabled};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::admission::{Outcome, Route};
+
+/// Lines that may wait for stderr. More than that are dropped and counted: when the container's log pipe is full, answers must not wait.
+const WAITING_LINES: usize = 4096;
+
+/// How long the end of the process waits for the last lines.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+impl Format {
+    /// Text on a terminal, else JSON.
+    pub fn for_stderr() -> Self {
+        if io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+/// The least important lines that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs)] // they are tracing's own
+pub enum Verbosity {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Writes lines until dropped; then waits for the last of them for at most half a second.
+#[derive(Debug)]
+pub struct Log {
+    end: Option<(Lines, JoinHandle<()>)>,
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let Some((lines, writer)) = self.end.take() else { return };
+        lines.offer(Line::End);
+        let deadline = std::time::Instant::now() + FLUSH;
+        while !writer.is_finished() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Starts the log of this process. A second call changes nothing.
+///
+/// Libraries are heard from `warn` on, whatever the level: their debug lines hold request headers.
+pub fn start(format: Format, verbosity: Verbosity) -> io::Result<Log> {
+    let level = match verbosity {
+        Verbosity::Error => LevelFilter::ERROR,
+        Verbosity::Warn => LevelFilter::WARN,
+        Verbosity::Info => LevelFilter::INFO,
+        Verbosity::Debug => LevelFilter::DEBUG,
+        Verbosity::Trace => LevelFilter::TRACE,
+    };
+    let filter = Targets::new().with_target("probekeeper", level).with_default(level.min(LevelFilter::WARN));
+    let (sender, receiver) = sync_channel(WAITING_LINES);
+    let lines = Lines { sender, dropped: Arc::default() };
+    let dropped = Arc::clone(&lines.dropped);
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone());
+    let layer = match format {
+        Format::Text => layer.with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()).boxed(),
+        Format::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    };
+    if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_err() {
+        return Ok(Log { end: None });
+    }
+    // Rust's own hook prints the message, and a message from string slicing quotes the string.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a bug: code panicked");
+    }));
+    let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&receiver, &dropped))?;
+    Ok(Log { end: Some((lines, writer)) })
+}
+
+/// One line about a judged request: `warn` for errors, `info` for what was denied or changed, else `debug`.
+pub fn answered(route: Route, status: u16, outcome: &Outcome, took: Duration) {
+    let level = match outcome.verdict {
+        "error" => Level::WARN,
+        "denied" | "patched" => Level::INFO,
+        _ if status != 200 || outcome.error.is_some() || !outcome.rule_errors.is_empty() => Level::WARN,
+        _ => Level::DEBUG,
+    };
+    // tracing wants each level written out, to know at compile time which callsites there are.
+    macro_rules! line {
+        ($level:expr) => {
+            if enabled!($level) {
+                let findings = joined(outcome.findings.iter().map(|(rule, action)| (*rule, Some(*action))));
+                let filled = joined(outcome.filled.iter().map(|field| (*field, None)));
+                let rule_errors = joined(outcome.rule_errors.iter().map(|rule| (*rule, None)));
+                tracing::event!(
+                    $level,
+                    path = route.path(),
+                    operation = outcome.operation,
+                    kind = outcome.kind,
+                    object = outcome.object,
+                    uid = outcome.uid,
+                    verdict = outcome.verdict,
+                    status,
+                    findings = present(&findings),
+                    filled = present(&filled),
+                    rule_errors = present(&rule_errors),
+                    error = outcome.error.as_deref(),
+                    policy = outcome.policy,
+                    micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                    "request judged"
+                );
+            }
+        };
+    }
+    match level {
+        Level::WARN => line!(Level::WARN),
+        Level::INFO => line!(Level::INFO),
+        _ => line!(Level::DEBUG),
+    }
+}
+
+/// `a=deny, b=warn`.
+fn joined<'a>(items: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> String {
+    let mut text = String::new();
+    for (name, value) in items {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(name);
+        if let Some(value) = value {
+            // Writing to a string does not fail.
+            let _ = write!(text, "={value}");
+        }
+    }
+    text
+}
+
+fn present(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+enum Line {
+    Text(Vec<u8>),
+    End,
+}
+
+/// Hands lines to the thread that may wait for stderr.
+#[derive(Debug, Clone)]
+struct Lines {
+    sender: SyncSender<Line>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Lines {
+    fn offer(&self, line: Line) {
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(line) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = OneLine<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        OneLine { lines: self, text: Vec::new() }
+    }
+}
+
+/// Gathers one event. tracing writes it in one piece.
+struct OneLine<'a> {
+    lines: &'a Lines,
+    text: Vec<u8>,
+}
+
+impl Write for OneLine<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for OneLine<'_> {
+    fn drop(&mut self) {
+        if !self.text.is_empty() {
+            self.lines.offer(Line::Text(std::mem::take(&mut self.text)));
+        }
+    }
+}
+
+fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
+    let mut stderr = io::stderr();
+    loop {
+        match lines.recv_timeout(Duration::from_secs(1)) {
+            // Nobody is left to tell that stderr is gone.
+            Ok(Line::Text(text)) => drop(stderr.write_all(&text)),
+            Ok(Line::End) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                let lost = dropped.swap(0, Ordering::Relaxed);
+                if lost > 0 {
+                    tracing::warn!(lost, "log lines dropped: stderr was not read");
+                }
+            }
+        }
+    }
+}

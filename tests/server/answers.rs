@@ -1,0 +1,132 @@
+//! What comes back for one request.
+
+use probekeeper::server::Limits;
+use rustls::version::{TLS12, TLS13};
+
+use crate::client::{Client, config};
+use crate::fixture::{Fixture, POISON};
+
+#[tokio::test]
+async fn every_kind_of_client_is_served() {
+    let fixture = Fixture::start(Limits::default());
+    for (version, alpn, negotiated) in [
+        (&TLS12, &["http/1.1"][..], true),
+        (&TLS13, &["http/1.1"], true),
+        (&TLS13, &["h2", "http/1.1"], true),
+        (&TLS13, &[], false),
+    ] {
+        for sni in [true, false] {
+            let mut config = config(&fixture.authority, &[version], alpn);
+            config.enable_sni = sni;
+            let mut client = Client::connect_with(&fixture, config).await.unwrap();
+            let (_, session) = client.stream.get_ref();
+            assert_eq!(session.protocol_version(), Some(version.version));
+            assert_eq!(session.alpn_protocol(), negotiated.then_some(&b"http/1.1"[..]));
+            let reply = client.post("/validate?timeout=10s", "{}").await;
+            assert_eq!((reply.status, reply.body.as_str()), (200, "/validate 2"));
+            assert_eq!(reply.header("content-type"), Some("application/json"));
+        }
+    }
+    fixture.counted("probekeeper_tls_handshakes_total{result=\"ok\"} 8").await;
+}
+
+#[tokio::test]
+async fn another_server_name_is_served() {
+    let fixture = Fixture::start(Limits::default());
+    // The client refuses the name, but only after the server has presented its certificate.
+    let stream = tokio::net::TcpStream::connect(fixture.address).await.unwrap();
+    let connector =
+        tokio_rustls::TlsConnector::from(std::sync::Arc::new(config(&fixture.authority, rustls::ALL_VERSIONS, &["http/1.1"])));
+    let error = connector.connect("other.example".try_into().unwrap(), stream).await.unwrap_err();
+    assert!(error.to_string().contains("certificate not valid for name"), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_only_http2_is_refused() {
+    let fixture = Fixture::start(Limits::default());
+    let config = config(&fixture.authority, rustls::ALL_VERSIONS, &["h2"]);
+    assert!(Client::connect_with(&fixture, config).await.is_err());
+    fixture.counted("probekeeper_tls_handshakes_total{result=\"failed\"} 1").await;
+    fixture.counted("probekeeper_connections_closed_total{reason=\"handshake_failed\"} 1").await;
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_requests() {
+    let fixture = Fixture::start(Limits::default());
+    let mut client = Client::connect(&fixture).await;
+    let large = "x".repeat(300_000);
+    for (target, body, expected) in [
+        ("/validate", "{}", "/validate 2"),
+        ("/mutate", "", "/mutate 0"),
+        ("/validate", large.as_str(), "/validate 300000"),
+        ("/mutate?timeout=3s&x=y", "[]", "/mutate 2"),
+    ] {
+        let reply = client.post(target, body).await;
+        assert_eq!((reply.status, reply.body.as_str()), (200, expected));
+        assert!(!reply.closes());
+    }
+    client.send("POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    client.send("3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n").await;
+    assert_eq!(client.reply().await.unwrap().body, "/mutate 7");
+}
+
+#[tokio::test]
+async fn refusals() {
+    let fixture = Fixture::start(Limits { body_bytes: 1000, ..Limits::default() });
+    let large = "x".repeat(2000);
+    let chunk = format!("7d0\r\n{large}\r\n0\r\n\r\n");
+    let json = "Content-Type: application/json\r\n";
+    for (line, headers, body, status, reason, closes) in [
+        ("POST /", json, "{}", 404, "not_found", false),
+        ("POST /validate/", json, "{}", 404, "not_found", false),
+        ("GET /validate", "", "", 405, "method", false),
+        ("PUT /mutate", json, "{}", 405, "method", false),
+        ("POST /validate", "", "{}", 415, "media_type", false),
+        ("POST /validate", "Content-Type: text/yaml\r\n", "{}", 415, "media_type", false),
+        // Refused on its announcement: the body is never sent.
+        ("POST /validate", "Content-Type: application/json\r\nContent-Length: 1001\r\n", "", 413, "too_large", true),
+        (
+            "POST /validate",
+            "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n",
+            chunk.as_str(),
+            413,
+            "too_large",
+            true,
+        ),
+        ("POST /validate", json, POISON, 500, "panic", false),
+    ] {
+        let mut client = Client::connect(&fixture).await;
+        let length = if headers.contains("Length") || headers.contains("Encoding") {
+            String::new()
+        } else {
+            format!("Content-Length: {}\r\n", body.len())
+        };
+        client.send(&format!("{line} HTTP/1.1\r\nHost: x\r\n{headers}{length}\r\n{body}")).await;
+        let reply = client.reply().await.unwrap();
+        assert_eq!(reply.status, status, "{line} {headers}");
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+        assert_eq!(reply.header("retry-after"), None);
+        assert_eq!(reply.header("allow"), (status == 405).then_some("post"));
+        assert!(serde_json::from_str::<serde_json::Value>(&reply.body).unwrap()["error"].is_string());
+        assert_eq!(reply.closes(), closes, "{line} {headers}");
+        if closes {
+            client.closed().await;
+        } else {
+            assert_eq!(client.post("/validate", "{}").await.status, 200, "the connection goes on after {line}");
+        }
+        let text = fixture.metrics.encode();
+        assert!(text.contains(&format!("probekeeper_requests_refused_total{{reason=\"{reason}\"}}")), "{reason} in\n{text}");
+    }
+    fixture.counted("probekeeper_connections_closed_total{reason=\"body\"} 2").await;
+    fixture.counted("probekeeper_admission_in_flight 0").await;
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_answered_and_counted() {
+    let fixture = Fixture::start(Limits::default());
+    let mut client = Client::connect(&fixture).await;
+    client.send("\0\0 nonsense\r\n\r\n").await;
+    assert_eq!(client.reply().await.unwrap().status, 400);
+    client.closed().await;
+    fixture.counted("probekeeper_connections_closed_total{reason=\"bad_request\"} 1").await;
+}

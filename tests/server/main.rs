@@ -1,0 +1,12 @@
+//! The server on real sockets with real TLS: what it answers, what it refuses, what it outlives.
+// Helpers unwrap too: a panic is how a test fails.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod answers;
+mod certificates;
+mod client;
+mod ending;
+mod fixture;
+mod limits;
+mod operations;
+mod process;
