@@ -84,9 +84,9 @@ fn load(file: &Path) -> anyhow::Result<Option<Policy>> {
 /// A policy as YAML, which is what policy files are written in. Its values are words and numbers; whatever else comes is written as JSON, which YAML
 /// contains.
 fn yaml(policy: &serde_json::Value) -> String {
-    let mut out = String::new();
     // The order of the documentation, not of the alphabet.
     const FIRST: [&str; 3] = ["apiVersion", "kind", "profile"];
+    let mut out = String::new();
     let Some(top) = policy.as_object() else { return out };
     let rest = top.keys().map(String::as_str).filter(|key| !FIRST.contains(key));
     for key in FIRST.into_iter().chain(rest) {

@@ -346,7 +346,7 @@ fn output_goes_to_a_file_in_one_step() {
     let failed = super::run(folder.path(), &["lint", "a.yaml", "--output", "no/such/report.json"], "");
     assert_snapshot!(failed.all(), @r#"
     --- stderr
-    probekeeper: no/such/report.json: cannot be written: No such file or directory (os error 2)
+    probekeeper: no/such/report.json: cannot be written: No such file or directory
     --- exit code 2
     "#);
 }

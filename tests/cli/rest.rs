@@ -118,7 +118,7 @@ fn policy_check() {
     "#);
     assert_snapshot!(run(folder.path(), &["policy", "check", "nowhere.yaml"], "").all(), @r#"
     --- stderr
-    probekeeper: nowhere.yaml: the policy cannot be read: No such file or directory (os error 2)
+    probekeeper: nowhere.yaml: the policy cannot be read: No such file or directory
     --- exit code 2
     "#);
 }
@@ -134,7 +134,7 @@ fn an_invalid_policy_stops_a_run() {
     "#);
     assert_snapshot!(run(folder.path(), &["lint", "--policy", "nowhere.yaml", "a.yaml"], "").all(), @r#"
     --- stderr
-    probekeeper: nowhere.yaml: the policy cannot be read: No such file or directory (os error 2)
+    probekeeper: nowhere.yaml: the policy cannot be read: No such file or directory
     --- exit code 2
     "#);
 }
