@@ -205,6 +205,14 @@ fn places() {
         assert_eq!(place.exact, exact, "{pointer}");
         assert!(show(place).starts_with(expected.trim_end_matches('"')), "{pointer}: {}", show(place));
     }
+    // Long lines are not counted from their beginning for every value.
+    let line = format!(
+        "{{{}\n\"é\": {{\"x\": \"é\"}}}}",
+        (0..50_000).map(|at| format!("\"é{at}\": \"ü\",")).collect::<Vec<_>>().concat()
+    );
+    let documents = parse(&line);
+    let span = documents[0].root.as_ref().unwrap().nearest("/é/x").span();
+    assert_eq!((span.start.line, span.start.column, &line[span.start.offset..span.end.offset]), (2, 7, "\"x\": \"é\""));
     let escaped = parse("a/b: {c~d: 1}\n");
     assert_eq!(escaped[0].root.as_ref().unwrap().pointer("/a~1b/c~0d").unwrap().as_i64(), Some(1));
 }

@@ -346,7 +346,7 @@ fn output_goes_to_a_file_in_one_step() {
     let failed = super::run(folder.path(), &["lint", "a.yaml", "--output", "no/such/report.json"], "");
     assert_snapshot!(failed.all(), @r#"
     --- stderr
-    probekeeper: no/such/report.json: cannot be written: No such file or directory (os error 2)
+    probekeeper: no/such/report.json: cannot be written: No such file or directory
     --- exit code 2
     "#);
 }
@@ -383,4 +383,15 @@ fn the_same_run_gives_the_same_bytes() {
     for _ in 0..5 {
         assert_eq!(run(folder.path(), &["lint", ".", "--format", "json"], "").stdout, first);
     }
+}
+
+#[test]
+fn a_policy_decides() {
+    let folder = folder(&[
+        ("a.yaml", &bad("a")),
+        ("policy.yaml", "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\nrules: { hair-trigger-liveness: warn }\n"),
+    ]);
+    let run = run(folder.path(), &["lint", "--policy", "policy.yaml", "a.yaml", "--format", "json"], "");
+    assert_eq!(run.code, 0);
+    assert_eq!(run.json()["findings"][0]["action"], "warn");
 }
