@@ -51,6 +51,12 @@ pub struct Document<'a> {
     pub duplicates: Vec<Duplicate>,
 }
 
+impl Document<'_> {
+    fn into_owned(self) -> Document<'static> {
+        Document { root: self.root.map(Node::into_owned), duplicates: self.duplicates }
+    }
+}
+
 /// A key that was given again in the same mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duplicate {
@@ -261,6 +267,25 @@ impl<'a> Node<'a> {
             }
         }
         place
+    }
+
+    /// The same node, independent of the text.
+    pub fn into_owned(self) -> Node<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        let value = match self.value {
+            Value::Null => Value::Null,
+            Value::Bool(value) => Value::Bool(value),
+            Value::Number(number) => Value::Number(number),
+            Value::String(text) => Value::String(owned(text)),
+            Value::Seq(items) => Value::Seq(items.into_iter().map(Self::into_owned).collect()),
+            Value::Map(entries) => Value::Map(
+                entries
+                    .into_iter()
+                    .map(|(key, node)| (Key { text: owned(key.text), span: key.span }, node.into_owned()))
+                    .collect(),
+            ),
+        };
+        Node { value, span: self.span, quoted: self.quoted }
     }
 
     /// Appends this node as JSON text.

@@ -236,6 +236,34 @@ fn errors_say_where_and_what_to_do() {
     }
 }
 
+#[test]
+fn lines_may_continue_further_left() {
+    // kubectl takes all of these, and YAML 1.2 none.
+    for (text, expected) in [
+        ("x:\n  - a: [\n      b, # it's ]\n    c]\n    d: e\n", json!({"x": [{"a": ["b", "c"], "d": "e"}]})),
+        ("x:\n  a: [\n    \"é\", 'it''s ]',\n  ]\n  d: e\n", json!({"x": {"a": ["é", "it's ]"], "d": "e"}})),
+        ("x:\n  a: {\nb: c, e: [\n1, 2\n]}\n  d: e\n", json!({"x": {"a": {"b": "c", "e": [1, 2]}, "d": "e"}})),
+        ("x:\n  a: \"é\nc\\\n  f\n\n\"\n  d: e\n", json!({"x": {"a": "é cf\n", "d": "e"}})),
+        ("x:\n  a: 'b\n''c'\n  d: e\n", json!({"x": {"a": "b 'c", "d": "e"}})),
+        ("x:\n  a:\tb\n  c:\t\tf\n  d: e\n", json!({"x": {"a": "b", "c": "f", "d": "e"}})),
+        ("x:\n  a: [\n  b\n  ]\n  c: [\n  b\n  ]\n  d: e\n", json!({"x": {"a": ["b"], "c": ["b"], "d": "e"}})),
+    ] {
+        let documents = parse(text);
+        assert_eq!(json_of(&documents[0]), expected, "{text}");
+        let root = documents[0].root.as_ref().unwrap();
+        let d = ["/x/d", "/x/0/d"].iter().find_map(|pointer| Some(root.nearest(pointer)).filter(|place| place.exact)).unwrap();
+        let span = d.span();
+        assert_eq!(&text[span.start.offset..span.end.offset], "d: e", "{text}");
+        let line = text.lines().nth(span.start.line - 1).unwrap();
+        assert_eq!(line.chars().skip(span.start.column - 1).collect::<String>(), "d: e", "{text}");
+    }
+    let text = "x:\n  a: [\nb,\n  c: d]\n";
+    let documents = parse(text);
+    let span = documents[0].root.as_ref().unwrap().nearest("/x/a/1/c").span();
+    assert_eq!((span.start.line, span.start.column, &text[span.start.offset..span.end.offset]), (4, 3, "c: d"));
+    assert!(all("x:\n  a: [\nb,\nc: d\n")[0].is_string());
+}
+
 fn fragment() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => prop::sample::select(vec![
