@@ -1,8 +1,7 @@
 //! `probekeeper serve`: the admission webhook.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,8 +10,11 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+use super::write_file;
+use crate::admission::Admission;
 use crate::lifecycle::{Gates, Signals};
 use crate::pki;
+use crate::policy::{Policy, PolicySource, PolicyStore, Profile};
 use crate::server::tls::{Pair, PairFiles, Served};
 use crate::server::{Judge, Limits, Server, bind, ops, quantity};
 use crate::telemetry::log::{self, Format, Verbosity};
@@ -37,8 +39,8 @@ pub struct ServeArgs {
     #[arg(long, env = "PROBEKEEPER_OPS_LISTEN", default_value = "[::]:8081", value_name = "ADDRESS")]
     pub ops_listen: SocketAddr,
     /// Policy: file:PATH; without it the built-in recommended one
-    #[arg(long, env = "PROBEKEEPER_POLICY", value_name = "SOURCE")]
-    pub policy: Option<String>,
+    #[arg(long, env = "PROBEKEEPER_POLICY", value_name = "SOURCE", value_parser = PolicySource::parse)]
+    pub policy: Option<PolicySource>,
     /// Certificate: self-signed (for development), or files:CERT,KEY
     #[arg(long, env = "PROBEKEEPER_TLS", default_value = "self-signed", value_name = "SOURCE", value_parser = TlsSource::parse)]
     pub tls: TlsSource,
@@ -115,10 +117,13 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// The judge of this process.
-fn judge(args: &ServeArgs, metrics: &Metrics) -> anyhow::Result<impl Judge + use<>> {
-    anyhow::ensure!(args.policy.is_none(), "--policy is not there yet");
-    metrics.policy_in_force("none", "none");
-    Ok(AllowAll)
+fn judge(args: &ServeArgs, metrics: &Metrics) -> anyhow::Result<Admission> {
+    let policy = match &args.policy {
+        Some(source) => source.load()?,
+        None => Policy::builtin(Profile::default()),
+    };
+    metrics.policy_in_force(&policy.hash, policy.profile.name());
+    Ok(Admission::new(Arc::new(PolicyStore::new(policy))))
 }
 
 async fn serve(
@@ -189,59 +194,9 @@ fn certificate(args: &ServeArgs) -> anyhow::Result<Pair> {
         TlsSource::SelfSigned => {
             let issued = pki::issue::development(None, SystemTime::now()).context("cannot make a certificate")?;
             if let Some(path) = &args.ca_out {
-                write_atomically(path, &issued.authority)
-                    .with_context(|| format!("cannot write {}; correct --ca-out", path.display()))?;
+                write_file(path, &issued.authority).context("--ca-out")?;
             }
             Ok(Pair::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes(), ("the certificate", "its key"))?)
-        }
-    }
-}
-
-/// Whoever waits for the file never reads half of it.
-fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut name = path.file_name().ok_or(std::io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let unfinished = path.with_file_name(name);
-    let written = std::fs::File::create(&unfinished).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let renamed = written.and_then(|()| std::fs::rename(&unfinished, path));
-    if renamed.is_err() {
-        // Nothing more can be done about it.
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    renamed
-}
-
-/// Allows everything.
-struct AllowAll;
-
-impl Judge for AllowAll {
-    fn answer(&self, _: crate::admission::Route, body: &[u8]) -> crate::admission::Answer {
-        #[derive(serde::Deserialize)]
-        struct Review<'a> {
-            #[serde(borrow)]
-            request: Request<'a>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Request<'a> {
-            uid: &'a str,
-        }
-        let (status, body) = match serde_json::from_slice::<Review<'_>>(body) {
-            Ok(review) => (
-                200,
-                format!(
-                    r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"{}","allowed":true}}}}"#,
-                    review.request.uid
-                ),
-            ),
-            Err(_) => (400, r#"{"error":"not an AdmissionReview"}"#.to_owned()),
-        };
-        crate::admission::Answer {
-            status,
-            body: body.into_bytes(),
-            outcome: crate::admission::Outcome { operation: "other", kind: "other", verdict: "allowed", ..Default::default() },
         }
     }
 }

@@ -277,7 +277,7 @@ fn pointer_of(path: &serde_path_to_error::Path) -> String {
 /// serde_json's words without the position in JSON that nobody wrote, and without any string value: it may be a secret.
 pub(crate) fn explain(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or(&text);
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(words, _)| words);
     match text.split_once("string \"") {
         Some((before, rest)) => match rest.rsplit_once("\", expected") {
             Some((_, after)) => format!("{before}a string, expected{after}"),

@@ -201,8 +201,13 @@ impl<'a> Probe<'a> {
     pub fn is_valid(&self, kind: ProbeKind) -> bool {
         let in_range =
             Leaf::ALL.into_iter().all(|leaf| self.leaf(leaf).is_none_or(|value| (0..=i64::from(i32::MAX)).contains(&value)));
-        let success = self.defaulted(Leaf::SuccessThreshold);
-        self.handler().is_some() && in_range && (kind == ProbeKind::Readiness || success == Some(1))
+        let by_kind = match kind {
+            ProbeKind::Readiness => self.termination_grace_period_seconds.is_none(),
+            ProbeKind::Liveness | ProbeKind::Startup => {
+                self.defaulted(Leaf::SuccessThreshold) == Some(1) && self.termination_grace_period_seconds != Some(0)
+            }
+        };
+        self.handler().is_some() && in_range && by_kind
     }
 
     /// The timing after API defaulting.
@@ -350,7 +355,7 @@ impl Timing {
 
     /// The shortest hang that trips the probe: `(F-1)*M + T` (semantics 3).
     pub fn tolerance(&self) -> i64 {
-        (self.failure_threshold - 1).saturating_mul(self.hanging_period()).saturating_add(self.timeout)
+        self.failure_threshold.saturating_sub(1).saturating_mul(self.hanging_period()).saturating_add(self.timeout)
     }
 
     /// The longest time until a hang trips the probe: `P + (F-1)*M + T`.
@@ -360,12 +365,12 @@ impl Timing {
 
     /// Shortest and longest time until a refusal trips the probe: `(F-1)*P ..= F*P`.
     pub fn refusal_detection(&self) -> (i64, i64) {
-        ((self.failure_threshold - 1).saturating_mul(self.period), self.failure_threshold.saturating_mul(self.period))
+        (self.failure_threshold.saturating_sub(1).saturating_mul(self.period), self.failure_threshold.saturating_mul(self.period))
     }
 
     /// Start-up time that this probe alone guarantees: `D + (F-1)*P`.
     pub fn guaranteed_start_up(&self) -> i64 {
-        self.initial_delay.saturating_add((self.failure_threshold - 1).saturating_mul(self.period))
+        self.initial_delay.saturating_add(self.failure_threshold.saturating_sub(1).saturating_mul(self.period))
     }
 
     /// The longest start-up that this probe alone can let pass: `D + F*P`.

@@ -4,6 +4,7 @@ mod compile;
 mod load;
 mod profile;
 mod schema;
+mod source;
 mod store;
 mod validate;
 
@@ -13,6 +14,7 @@ pub use compile::{
 pub use load::{PolicyError, PolicyErrors, load};
 pub use profile::{Action, Profile};
 pub use schema::schema;
+pub use source::{PolicySource, SourceError};
 pub use store::PolicyStore;
 
 /// `apiVersion` of a policy file.

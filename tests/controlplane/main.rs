@@ -1,0 +1,14 @@
+//! The webhook against a real kube-apiserver and the real kubectl: verdicts, messages, warnings, stored objects, the hazards of patching, and what
+//! happens when the webhook is away. Nothing is skipped: without the binaries (`make controlplane`) every test fails and says so.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod cluster;
+mod contract;
+mod examples;
+mod failure;
+mod hazards;
+mod http;
+mod verdicts;
+mod webhook;
+mod workloads;

@@ -1,0 +1,282 @@
+//! The real `probekeeper serve`, or a server that misbehaves, registered with the API server for one namespace.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::cluster::Namespace;
+
+/// How long a process may take to get ready, and the API server to see a new registration.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the API server does when a call fails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FailurePolicy {
+    Fail,
+    Ignore,
+}
+
+/// A running `probekeeper serve`, registered for one namespace. Dropping it ends the process and removes the registration.
+pub(crate) struct Webhook<'a> {
+    server: Server,
+    _registration: Registration<'a>,
+}
+
+impl<'a> Webhook<'a> {
+    /// With the built-in policy, or the given policy file, and `failurePolicy: Fail`, so that no fault of ours goes unseen.
+    pub(crate) fn start(namespace: &'a Namespace, policy: Option<&str>) -> Self {
+        Self::start_with(namespace, policy, FailurePolicy::Fail)
+    }
+
+    pub(crate) fn start_with(namespace: &'a Namespace, policy: Option<&str>, failure: FailurePolicy) -> Self {
+        let server = Server::start(&namespace.cluster.folder(&namespace.name), policy);
+        let registration = Registration::new(namespace, &server.url, &server.ca, failure);
+        Self { server, _registration: registration }
+    }
+
+    /// Ends the server at once, as the kernel or a lost machine would; the registration stays.
+    pub(crate) fn kill(&self) {
+        self.server.signal("KILL");
+        assert!(eventually(|| TcpStream::connect(&self.server.ops).is_err()), "probekeeper still listens after SIGKILL");
+    }
+
+    /// Asks the server to end, as Kubernetes does, while `meanwhile` runs; returns its exit code.
+    pub(crate) fn terminate(&mut self, meanwhile: impl FnOnce()) -> Option<i32> {
+        self.server.signal("TERM");
+        meanwhile();
+        // Not `wait`: it closes the guard's input first, which is the signal to kill.
+        let mut code = None;
+        eventually(|| {
+            code = self.server.guard.try_wait().expect("wait").and_then(|status| status.code());
+            code.is_some()
+        });
+        code
+    }
+
+    /// How many reviews this server has answered.
+    pub(crate) fn requests(&self) -> f64 {
+        let text = ops_get(&self.server.ops, "/metrics").expect("metrics");
+        let lines = text.lines().filter(|l| l.starts_with("probekeeper_admission_requests_total{"));
+        lines.map(|l| l.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).expect("a sample")).sum()
+    }
+}
+
+struct Server {
+    /// The shell that ends probekeeper when this process is gone.
+    guard: Child,
+    pid: String,
+    url: String,
+    ops: String,
+    ca: String,
+}
+
+impl Server {
+    fn start(folder: &Path, policy: Option<&str>) -> Self {
+        let (listen, ops) = (free_address(), free_address());
+        let ca_file = folder.join("webhook-ca.crt");
+        let log = std::fs::File::create(folder.join("probekeeper.log")).expect("log file");
+        // Prints the server's process id, then waits; the end of its input is this process's end.
+        let guard =
+            "exec 3<&0; \"$@\" < /dev/null 3<&- > /dev/null & echo $!; { cat <&3; kill -KILL $!; } > /dev/null 2>&1 & wait %1";
+        let mut command = Command::new("bash");
+        command.args(["-c", guard, "guard", env!("CARGO_BIN_EXE_probekeeper"), "serve"]);
+        command.args(["--listen", &listen, "--ops-listen", &ops, "--tls", "self-signed", "--log-format", "json"]);
+        command.args(["--drain-delay", "2s"]);
+        command.arg("--ca-out").arg(&ca_file);
+        if let Some(policy) = policy {
+            let file = folder.join("policy.yaml");
+            std::fs::write(&file, policy).expect("policy file");
+            command.arg(format!("--policy=file:{}", file.display()));
+        }
+        let mut guard = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::from(log)).spawn().expect("bash");
+        let mut pid = String::new();
+        BufReader::new(guard.stdout.take().expect("piped")).read_line(&mut pid).expect("process id");
+        let ready = eventually(|| {
+            guard.try_wait().expect("wait").is_some() || ops_get(&ops, "/readyz").is_some_and(|t| t.starts_with("HTTP/1.1 200"))
+        });
+        let said = || std::fs::read_to_string(folder.join("probekeeper.log")).unwrap_or_default();
+        assert!(ready && guard.try_wait().expect("wait").is_none(), "probekeeper serve did not get ready: {}", said());
+        let ca = std::fs::read_to_string(&ca_file).expect("file of --ca-out");
+        Self { guard, pid: pid.trim().to_owned(), url: format!("https://{listen}"), ops, ca }
+    }
+
+    fn signal(&self, signal: &str) {
+        let _ = Command::new("kill").args([&format!("-{signal}"), &self.pid]).stderr(Stdio::null()).status();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal("KILL");
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+/// A webhook server that does what the test says with each request, for what a correct server cannot be made to do.
+pub(crate) struct FakeServer {
+    pub(crate) url: String,
+    pub(crate) ca: String,
+}
+
+/// The stream after the request was read, and the request's body.
+pub(crate) type Behaviour = fn(&mut dyn ReadWrite, &Value);
+pub(crate) trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+impl FakeServer {
+    pub(crate) fn start(behaviour: Behaviour) -> Self {
+        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
+        let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).expect("key");
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("protocol versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], key)
+            .expect("certificate and key");
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let url = format!("https://{}", listener.local_addr().expect("address"));
+        std::thread::spawn(move || {
+            for tcp in listener.incoming().map_while(Result::ok) {
+                let config = Arc::clone(&config);
+                std::thread::spawn(move || {
+                    let tls = rustls::ServerConnection::new(config).expect("TLS server");
+                    let mut stream = rustls::StreamOwned::new(tls, tcp);
+                    // One request per connection: what is not answered then ends as it would when a process dies.
+                    if let Some(review) = read_review(&mut stream) {
+                        behaviour(&mut stream, &review);
+                    }
+                });
+            }
+        });
+        Self { url, ca: certified.cert.pem() }
+    }
+}
+
+/// Reads one request with a `Content-Length`; `None` at the end of the stream.
+fn read_review(stream: &mut dyn ReadWrite) -> Option<Value> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse().ok())?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    serde_json::from_slice(&body).ok()
+}
+
+/// Both webhook configurations, for one namespace only, so that tests with different policies do not see each other.
+pub(crate) struct Registration<'a> {
+    namespace: &'a Namespace,
+}
+
+const CONFIGURATIONS: [(&str, &str); 2] =
+    [("MutatingWebhookConfiguration", "mutate"), ("ValidatingWebhookConfiguration", "validate")];
+
+impl<'a> Registration<'a> {
+    pub(crate) fn new(namespace: &'a Namespace, url: &str, ca: &str, failure: FailurePolicy) -> Self {
+        use base64::Engine as _;
+        let ca = base64::engine::general_purpose::STANDARD.encode(ca);
+        let selector = json!({ "matchLabels": { "kubernetes.io/metadata.name": namespace.name } });
+        for (kind, path) in CONFIGURATIONS {
+            let mut product = json!({
+                "name": format!("{path}.probekeeper.dev"),
+                "clientConfig": { "url": format!("{url}/{path}"), "caBundle": ca },
+                "namespaceSelector": selector,
+                "rules": rules(),
+                "failurePolicy": format!("{failure:?}"),
+                "timeoutSeconds": if path == "mutate" { 2 } else { 3 },
+                "sideEffects": "None", "matchPolicy": "Equivalent", "admissionReviewVersions": ["v1"],
+            });
+            if path == "mutate" {
+                product["reinvocationPolicy"] = json!("IfNeeded");
+            }
+            // Nobody listens on port 1: once a ConfigMap of this label is refused, the API server has seen this configuration.
+            let canary = json!({
+                "name": format!("{path}.canary.test"),
+                "clientConfig": { "url": "https://127.0.0.1:1/" },
+                "namespaceSelector": selector,
+                "objectSelector": { "matchLabels": { "canary": path } },
+                "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"] }],
+                "failurePolicy": "Fail", "timeoutSeconds": 1, "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            });
+            let configuration = json!({
+                "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
+                "metadata": { "name": namespace.name }, "webhooks": [product, canary],
+            });
+            let answer = namespace.cluster.call("POST", &collection(kind), &configuration);
+            assert_eq!(answer.code, 201, "{answer:?}");
+        }
+        for (_, path) in CONFIGURATIONS {
+            let canary = json!({ "metadata": { "name": path, "labels": { "canary": path } } });
+            let target = format!("{}?dryRun=All", namespace.path("api/v1", "configmaps"));
+            let seen = eventually(|| namespace.cluster.call("POST", &target, &canary).code == 500);
+            assert!(seen, "the API server did not take up the {path} configuration");
+        }
+        Self { namespace }
+    }
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        for (kind, _) in CONFIGURATIONS {
+            self.namespace.cluster.call("DELETE", &format!("{}/{}", collection(kind), self.namespace.name), &Value::Null);
+        }
+    }
+}
+
+fn collection(kind: &str) -> String {
+    format!("/apis/admissionregistration.k8s.io/v1/{}s", kind.to_lowercase())
+}
+
+/// What the chart installs: Pods and Jobs on CREATE only, no subresources, no wildcards.
+fn rules() -> Value {
+    let rule = |group: &str, operations: &[&str], resources: &[&str]| json!({ "apiGroups": [group], "apiVersions": ["v1"], "operations": operations, "resources": resources, "scope": "Namespaced" });
+    json!([
+        rule("", &["CREATE"], &["pods"]),
+        rule("batch", &["CREATE"], &["jobs"]),
+        rule("", &["CREATE", "UPDATE"], &["replicationcontrollers"]),
+        rule("apps", &["CREATE", "UPDATE"], &["deployments", "statefulsets", "daemonsets", "replicasets"]),
+        rule("batch", &["CREATE", "UPDATE"], &["cronjobs"]),
+    ])
+}
+
+/// Tries until it holds or the patience ends.
+pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A loopback address that was free a moment ago.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("free port").to_string()
+}
+
+/// The whole answer to a GET on the operations port, `None` while nobody listens.
+fn ops_get(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
