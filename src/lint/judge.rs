@@ -103,6 +103,11 @@ impl Judge {
     }
 }
 
+/// Whether an object is worth decoding.
+pub(super) fn may_be_workload(api_version: Option<&str>, kind: &str) -> bool {
+    Kind::of(api_version.unwrap_or_default(), kind).is_some()
+}
+
 /// The annotation `probekeeper.dev/defaults: "off"`, on the workload or its template.
 fn switched_off(workload: &Workload<'_>) -> bool {
     [&workload.metadata, &workload.template_metadata].into_iter().any(|metadata| {

@@ -35,10 +35,13 @@ fn attempt<'a>(text: &'a str, base: Pos, added: &[(usize, usize)]) -> Attempt<'a
     let mut composer = Composer::new(text, base, added);
     let root = match composer.run() {
         Ok(root) => Ok(root),
-        Err(Stop::Known(error)) => Err(error),
+        Err(Stop::Known(error)) => Err(composer.places.marked(error)),
         Err(Stop::Scan(error)) => match composer.relax(&error) {
             Some(source) => return Attempt::Again(source),
-            None => Err(composer.places.explain(&error)),
+            None => {
+                let error = composer.places.explain(&error);
+                Err(composer.places.marked(error))
+            }
         },
     };
     let duplicates = composer.duplicates;
@@ -383,7 +386,7 @@ fn flow_end(text: &str, start: usize) -> Option<usize> {
             b']' | b'}' if depth == 1 => return Some(at),
             b']' | b'}' => depth -= 1,
             b'"' | b'\'' if matches!(previous, b'[' | b'{' | b',' | b':' | b' ' | b'\n' | b'\t' | b'\r') => {
-                at = quoted_end(text, at)?
+                at = quoted_end(text, at)?;
             }
             b'#' if previous.is_ascii_whitespace() => {
                 while bytes.get(at + 1).is_some_and(|next| *next != b'\n') {
@@ -476,6 +479,15 @@ impl Places<'_> {
         self.offset
     }
 
+    /// What is wrong in a template is that it is one.
+    fn marked(&self, error: Error) -> Error {
+        if !self.line(error.line).contains("{{") {
+            return error;
+        }
+        let message = "this looks like a template, not YAML: render it first (`helm template`) and lint the result".to_owned();
+        Error { message, template: true, ..error }
+    }
+
     /// The crate's error in our words.
     fn explain(&mut self, error: &ScanError) -> Error {
         let mut pos = self.pos(*error.marker());
@@ -483,9 +495,6 @@ impl Places<'_> {
         if info == "simple key expect ':'" {
             // Noticed when the next line, or the end, was reached.
             pos = self.last_content_before(pos);
-        }
-        if self.line(pos).contains("{{") {
-            return Error::at(pos, "this looks like a template, not YAML: render it first (`helm template`) and lint the result");
         }
         let message = match info {
             "simple key expect ':'" => "a `:` is missing after this key, or the line is indented wrongly",
@@ -549,7 +558,7 @@ impl Places<'_> {
         pos
     }
 
-    fn line(&self, pos: Pos) -> &str {
-        self.text.lines().nth(pos.line - self.base.line).unwrap_or_default()
+    fn line(&self, line: usize) -> &str {
+        self.text.lines().nth(line.saturating_sub(self.base.line)).unwrap_or_default()
     }
 }

@@ -140,11 +140,13 @@ pub struct Error {
     pub column: usize,
     /// What is wrong and what to do about it.
     pub message: String,
+    /// The line has `{{` in it: the text is a template rather than YAML that went wrong.
+    pub template: bool,
 }
 
 impl Error {
     fn at(pos: Pos, message: impl Into<String>) -> Self {
-        Self { line: pos.line, column: pos.column, message: message.into() }
+        Self { line: pos.line, column: pos.column, message: message.into(), template: false }
     }
 }
 
@@ -339,7 +341,7 @@ fn chunks(text: &str, base: Pos) -> Vec<Result<(&str, Pos), Error>> {
             let rest = rest.trim();
             if !rest.is_empty() && !rest.starts_with('#') {
                 let message = "only a comment may follow `---` on its line: put the document on the next line";
-                chunks.push(Err(Error { line, column: 1, message: message.to_owned() }));
+                chunks.push(Err(Error::at(Pos { line, ..start }, message)));
             }
             start = Pos { line: line + 1, column: 1, offset: base.offset + offset + content.len() };
         }

@@ -90,7 +90,7 @@ fn keys_become_strings() {
     assert_eq!(all("~: 1\n")[0], json!("1:1: a key is missing before `:`, or is null: quote it if it is meant as text"));
     assert_eq!(
         all("a: {{ .Values.x }}\n")[0],
-        json!("1:5: a list or mapping cannot be a key: quote the text, or render the template first")
+        json!("1:5: this looks like a template, not YAML: render it first (`helm template`) and lint the result")
     );
 }
 
@@ -226,6 +226,7 @@ fn errors_say_where_and_what_to_do() {
         ("foo:\n  - bar: 1\n   qux: 3\n", "3:4: no element of the list above"),
         ("a: @b\n", "1:4: a plain value cannot begin with this character"),
         ("{{- if x }}\na: b\n", "1:3: this looks like a template"),
+        ("{a: b}: c\n", "1:1: a list or mapping cannot be a key"),
         ("a: \"\\d\"\n", "1:4: unknown escape"),
         ("a: \u{0}\n", "1:4: control character"),
         ("a: [1, 2\n", "2:1: `,` or `]` is missing before this point"),
