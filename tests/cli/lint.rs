@@ -258,17 +258,22 @@ fn folders() {
         ("chart/templates/six.yaml", "{{ if }}\n"),
         ("chart/templates/deep/seven.yaml", "{{ if }}\n"),
         ("templates/eight.yaml", &bad),
+        ("files/nine.yaml", "a: {{ .Values.a }}\n"),
+        ("files/array.json", "[1, {}]\n"),
     ]);
     let all = run(folder.path(), &["lint", ".", "--format", "json"], "");
     let files: Vec<_> = places(&all.json()).iter().map(|place| place.split([' ', ':']).nth(1).unwrap().to_owned()).collect();
     assert_eq!(files, ["a/three.yaml", "b/one.yml", "templates/eight.yaml"]);
-    assert_eq!(all.json()["summary"]["skipped"], 2);
-    assert_eq!(all.stderr, "probekeeper: skipped 2 chart templates (lint the output of `helm template`)\n");
+    assert_eq!(all.json()["summary"]["skipped"], 3);
+    assert_eq!(all.stderr, "probekeeper: skipped 3 templates (lint the output of `helm template`)\n");
     assert_eq!(all.code, 1);
 
     // Twice is once, and the order is that of the command line.
     let some = run(folder.path(), &["lint", "b", "a", "./b", "--format", "json"], "").json();
     assert_eq!(some["summary"]["files"], 3);
+    let template = run(folder.path(), &["lint", "files/nine.yaml"], "");
+    assert_eq!(template.code, 2);
+    assert!(template.stderr.starts_with("files/nine.yaml:1:5: this looks like a template"), "{}", template.stderr);
     for named in ["chart/templates/six.yaml", "chart/templates", "chart/templates/deep"] {
         let run = run(folder.path(), &["lint", named], "");
         assert_eq!(run.code, 2);
