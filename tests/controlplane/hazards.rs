@@ -256,14 +256,18 @@ fn h9_deployments_roll_out_with_one_new_replica_set() {
 #[test]
 fn h9_jobs_of_an_old_cron_job_are_made() {
     let namespace = Cluster::with_controllers().namespace("h9-cron");
-    namespace.kubectl_with(APPLY, &hourly(&hair_trigger())).ok();
+    let mut container = hair_trigger();
+    container["readinessProbe"]["timeoutSeconds"] = json!(1);
+    namespace.kubectl_with(APPLY, &hourly(&container)).ok();
     let _webhook = Webhook::start(&namespace, None);
     // As the CronJob controller does: a Job with a controller reference to it. `kubectl create job --from` sets the same.
     let output = namespace.kubectl(&["create", "job", "--from=cronjob/hourly", "now"]).ok();
     assert!(output.stderr.contains("hair-trigger-liveness"), "a warning is due: {}", output.stderr);
     assert!(eventually(|| namespace.list("pods").len() == 1), "the Job got no pod");
     let (job, owner) = (namespace.get("job", "now"), namespace.get("cronjob", "hourly"));
-    assert_eq!(KINDS[6].container(&job)["livenessProbe"], KINDS[7].container(&owner)["livenessProbe"]);
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert_eq!(KINDS[6].container(&job)[probe], KINDS[7].container(&owner)[probe], "a child was patched");
+    }
 }
 
 /// A Job's template is immutable: it is patched on CREATE only, so that what may change on a suspended Job still may.
