@@ -175,7 +175,7 @@ struct Draft<'d> {
     probes: [Option<Slot>; 3],
 }
 
-impl<'d> Draft<'d> {
+impl Draft<'_> {
     fn compute(&mut self) {
         for (at, kind) in ProbeKind::ALL.into_iter().enumerate() {
             self.probes[at] = self.container.valid_probe(kind).map(|probe| self.open(kind, probe));

@@ -1,5 +1,7 @@
 //! The catalogue: every rule has its file, its documentation with examples that run, and fixtures.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 use probekeeper::{
