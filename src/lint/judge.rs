@@ -60,7 +60,7 @@ impl Judge {
             return Ok(Judgement::Incomplete);
         }
         let owned = owned_by_judged_kind(&workload.metadata);
-        if owned && self.policy.owned_objects == OwnedObjects::Skip {
+        if mirrors_static_pod(&workload.metadata) || (owned && self.policy.owned_objects == OwnedObjects::Skip) {
             return Ok(Judgement::NoWorkload);
         }
         let fills = self.plan(&workload, origin);
@@ -93,12 +93,19 @@ impl Judge {
         }
         match origin {
             Origin::File => defaults::plan(&self.policy, workload, &Witnesses::File, true).fills,
-            Origin::Review { create } => {
+            Origin::Review { create: true } => {
                 let texts = WitnessTexts::of(workload, None);
-                defaults::plan(&self.policy, workload, &Witnesses::live(workload, None, &texts), create).fills
+                defaults::plan(&self.policy, workload, &Witnesses::live(workload, None, &texts), true).fills
             }
+            // What an update fills in depends on the old object, which is not judged here.
+            Origin::Review { create: false } => Vec::new(),
         }
     }
+}
+
+/// Whether an object is worth decoding.
+pub(super) fn may_be_workload(api_version: Option<&str>, kind: &str) -> bool {
+    Kind::of(api_version.unwrap_or_default(), kind).is_some()
 }
 
 /// The annotation `probekeeper.dev/defaults: "off"`, on the workload or its template.
@@ -107,6 +114,11 @@ fn switched_off(workload: &Workload<'_>) -> bool {
         let value = metadata.annotations.as_ref().and_then(|annotations| annotations.defaults.as_deref());
         matches!(value, Some("off" | "false"))
     })
+}
+
+/// What a node runs from its own disk exists whatever is said about it.
+fn mirrors_static_pod(metadata: &Metadata<'_>) -> bool {
+    metadata.controller().is_some_and(|owner| owner.kind.as_deref() == Some("Node") && owner.api_version.as_deref() == Some("v1"))
 }
 
 fn owned_by_judged_kind(metadata: &Metadata<'_>) -> bool {

@@ -17,7 +17,7 @@ const FAILURES: std::ops::RangeInclusive<i64> = 1..=5;
 const SUCCESSES: std::ops::RangeInclusive<i64> = 1..=4;
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// A probe as JSON, its numbers written, null, zero or left out, and the timing that the table of API defaults (semantics 1) gives it.
