@@ -4,7 +4,7 @@
 //! pass therefore gives the same numbers. No computed value makes a probe stricter than the API default would.
 
 use crate::{
-    model::{Author, Container, Leaf, Probe, ProbeKind, Record, Timing, Witnesses, Workload, same_check},
+    model::{Author, Container, Leaf, Owner, Probe, ProbeKind, Record, Timing, Witnesses, Workload, same_check},
     policy::{FillWith, Policy, ProbeDefaults},
 };
 
@@ -80,8 +80,13 @@ pub struct Plan {
 }
 
 /// Computes what to fill in. `create`: on UPDATE nothing is filled in of which it is unknown who set it.
+///
+/// Nothing is filled in where the author declined, and nothing in what a controller made: patching it sets the two fighting (H9).
 pub fn plan(policy: &Policy, workload: &Workload<'_>, witnesses: &Witnesses<'_>, create: bool) -> Plan {
     let mut plan = Plan::default();
+    if workload.owner() != Owner::None || workload.declines_defaults() {
+        return plan;
+    }
     for (index, container) in workload.containers.iter().enumerate() {
         let mut draft = Draft { policy, workload, container, witnesses, create, probes: [None; 3] };
         draft.compute();
