@@ -341,8 +341,9 @@ proptest! {
         prop_assert_eq!(again, 0);
         for (pointer, value) in numbers(&defaulted(&next)) {
             let number = pointer.rsplit('/').next().unwrap();
-            if next.pointer(&pointer).is_some() && (Some(value) != api_default(number) || client != Client::Replace) {
-                // Without a witness a number that equals the default may be taken for an omission, but only on CREATE.
+            // Where the client does not tell, a number that happens to be the one we filled in earlier counts as ours.
+            let looks_ours = client == Client::Helm && stored.pointer(&pointer) == Some(&json!(value)) && Some(value) != api_default(number);
+            if next.pointer(&pointer).is_some() && !looks_ours {
                 prop_assert_eq!(patched.pointer(&pointer), Some(&json!(value)), "{} was written by the author", pointer);
             }
         }
@@ -527,15 +528,18 @@ fn a_filled_in_timeout_of_readiness_does_not_make_liveness_too_fast() {
 fn warnings_hold_no_control_characters() {
     let probe =
         |path: &str, host: &str| json!({ "httpGet": { "port": "no\u{0}pe", "path": path, "host": host }, "timeoutSeconds": 90 });
-    let object = defaulted(&json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web" }, "spec": { "containers": [{
-        "name": "a\u{7f}p", "image": "i", "livenessProbe": probe("//a\n\u{1b}b", "d\nb"), "readinessProbe": probe("a:\tb", "d\u{85}b"),
-    }] } }));
+    let container = json!({
+        "name": "a\u{7f}p", "image": "i",
+        "livenessProbe": probe("//a\n\u{1b}b", "d\nb"), "readinessProbe": probe("a:\tb", "d\u{85}b"),
+    });
+    let object = defaulted(&json!({
+        "apiVersion": "v1", "kind": "ReplicationController", "metadata": { "name": "web" },
+        "spec": { "template": { "spec": { "containers": [container] } } },
+    }));
+    // On UPDATE what was there before is warned about, so that every rule's words pass.
+    let review = review("UPDATE", &object, Some(&object)).to_string();
     for profile in Profile::ALL {
         for route in ROUTES {
-            let review = review("UPDATE", &object, Some(&object)).to_string().replace("\"Pod\"", "\"ReplicationController\"");
-            let review = review
-                .replace("\"spec\":{\"containers\"", "\"spec\":{\"template\":{\"spec\":{\"containers\"")
-                .replace("}]}}", "}]}}}}");
             let response = ask(&admission(&Choices { profile, ..Choices::default() }), route, review.as_bytes()).unwrap();
             for line in response["warnings"].as_array().into_iter().flatten() {
                 assert!(!line.as_str().unwrap().contains(char::is_control), "{line}");
