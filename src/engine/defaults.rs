@@ -75,7 +75,7 @@ impl Fill {
 pub struct Plan {
     /// Numbers that change something, by container, probe and leaf.
     pub fills: Vec<Fill>,
-    /// All numbers that are ours afterwards, also those that stand already.
+    /// All numbers that are ours afterwards, also those that stand already, and what was ours before somebody edited it by hand.
     pub record: Record,
 }
 
@@ -93,7 +93,12 @@ pub fn plan(policy: &Policy, workload: &Workload<'_>, witnesses: &Witnesses<'_>,
         for (kind, slot) in ProbeKind::ALL.into_iter().zip(draft.probes) {
             let (Some(slot), Some(probe)) = (slot, container.probe(kind)) else { continue };
             for leaf in FILLABLE {
-                let (value, Some(author)) = (slot.value(leaf), slot.author(leaf)) else { continue };
+                let (value, Some(author)) = (slot.value(leaf), slot.author(leaf)) else {
+                    if let Some(recorded) = witnesses.edited_by_hand(container, kind, leaf) {
+                        plan.record.insert(&container.name, kind, leaf, recorded);
+                    }
+                    continue;
+                };
                 if Some(value) == leaf.api_default() && author != Author::Ours {
                     continue;
                 }

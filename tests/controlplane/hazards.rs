@@ -73,6 +73,11 @@ fn h2_what_was_edited_by_hand_stays_after_server_side_apply() {
     edited_by_hand_stays("h2-edit-server-side", APPLY_SERVER_SIDE);
 }
 
+#[test]
+fn h2_what_was_edited_by_hand_stays_after_client_side_apply() {
+    edited_by_hand_stays("h2-edit-client-side", APPLY);
+}
+
 /// No handler is ever invented: a later probe of the author's own, with another handler, is taken.
 #[test]
 fn h3_a_probe_of_the_authors_own_can_be_added_later() {
