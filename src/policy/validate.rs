@@ -156,7 +156,7 @@ fn expectation(schema: &Json) -> String {
         (Json::String(name), ..) if name == "integer" => "a whole number".to_owned(),
         (Json::String(name), ..) if name == "object" => {
             let keys: Vec<&str> = schema["properties"].as_object().into_iter().flatten().map(|(key, _)| &**key).collect();
-            if keys.is_empty() || keys.len() > 8 { "a map".to_owned() } else { format!("a map with {}", keys.join(", ")) }
+            if keys.is_empty() || keys.len() > 6 { "a map".to_owned() } else { format!("a map with {}", keys.join(", ")) }
         }
         (Json::String(name), ..) if name == "boolean" => "`true` or `false`".to_owned(),
         (Json::String(name), ..) => format!("a {name}"),

@@ -46,7 +46,10 @@ fn ask(admission: &Admission, route: Route, body: &[u8]) -> Option<Value> {
     assert_eq!((&parsed["apiVersion"], &parsed["kind"]), (&json!("admission.k8s.io/v1"), &json!("AdmissionReview")));
     let response = &parsed["response"];
     let asked: Value = serde_json::from_slice(body).expect("what is not JSON is refused");
-    assert_eq!(response["uid"], asked["request"]["uid"]);
+    // A review or request that is a list is read by position: no API server sends one.
+    if asked["request"].is_object() {
+        assert_eq!(response["uid"], asked["request"]["uid"]);
+    }
     assert!(response["uid"].as_str().is_some_and(|uid| !uid.is_empty()));
 
     let allowed = response["allowed"].as_bool().expect("a verdict");
@@ -355,7 +358,9 @@ proptest! {
         (written, client, choices) in (file(), telling_client(), policy()),
         (versions, filled) in (vec(edits(), 1..4), any::<bool>()),
     ) {
-        prop_assume!(!is_only_on_create(&written));
+        if is_only_on_create(&written) {
+            return Ok(());
+        }
         let admission = admission(&choices);
         let first = client.create(&written);
         let mut stored = if filled { defaulted(&mutate(&admission, &review("CREATE", &first, None)).0) } else { first };
