@@ -46,7 +46,10 @@ fn ask(admission: &Admission, route: Route, body: &[u8]) -> Option<Value> {
     assert_eq!((&parsed["apiVersion"], &parsed["kind"]), (&json!("admission.k8s.io/v1"), &json!("AdmissionReview")));
     let response = &parsed["response"];
     let asked: Value = serde_json::from_slice(body).expect("what is not JSON is refused");
-    assert_eq!(response["uid"], asked["request"]["uid"]);
+    // A review or request that is a list is read by position: no API server sends one.
+    if asked["request"].is_object() {
+        assert_eq!(response["uid"], asked["request"]["uid"]);
+    }
     assert!(response["uid"].as_str().is_some_and(|uid| !uid.is_empty()));
 
     let allowed = response["allowed"].as_bool().expect("a verdict");
@@ -66,7 +69,7 @@ fn ask(admission: &Admission, route: Route, body: &[u8]) -> Option<Value> {
     let warnings: Vec<&str> = response["warnings"].as_array().into_iter().flatten().map(|line| line.as_str().unwrap()).collect();
     assert!(warnings.iter().all(|line| line.chars().count() <= 256), "{warnings:?}");
     assert!(warnings.iter().map(|line| line.chars().count()).sum::<usize>() <= 4096);
-    assert!(!warnings.iter().any(|line| line.is_empty()), "{warnings:?}");
+    assert!(!warnings.iter().any(|line| line.is_empty() || line.contains(char::is_control)), "{warnings:?}");
     for (key, value) in response["auditAnnotations"].as_object().into_iter().flatten() {
         assert!(!key.contains('/') && value.is_string());
     }
@@ -418,9 +421,8 @@ proptest! {
         let (patched, _) = mutate(&admission(&choices), &review("CREATE", &object, None));
         let (before, after) = (findings(&policy, &object), findings(&policy, &defaulted(&patched)));
         for finding in &after {
-            // Whether a mere `sleep` can fail is a question of the timeout alone; the other case has a test of its own.
-            let timeout_of_readiness = finding.rule.id == "liveness-not-slower-than-readiness" && filled_readiness_timeout(&patched);
-            if finding.message.contains("`sleep ") || timeout_of_readiness {
+            // Whether a mere `sleep` can fail is a question of the timeout alone.
+            if finding.message.contains("`sleep ") {
                 continue;
             }
             let said = before.iter().filter(|other| other.container == finding.container && other.probe == finding.probe).any(|other| {
@@ -496,14 +498,8 @@ proptest! {
     }
 }
 
-fn filled_readiness_timeout(patched: &Value) -> bool {
-    let record = patched["metadata"]["annotations"][Record::ANNOTATION].as_str().unwrap_or_default();
-    record.contains(r#""readinessProbe":{"#) && record.contains(r#""timeoutSeconds":"#)
-}
-
 /// The narrow case that chance seldom meets: liveness is just slower than readiness until readiness gets its timeout.
 #[test]
-#[ignore = "readiness' timeout is not clamped where the author chose the threshold of liveness"]
 fn a_filled_in_timeout_of_readiness_does_not_make_liveness_too_fast() {
     let probe = |numbers: Value| {
         let mut probe = json!({ "httpGet": { "port": 80 } });
@@ -526,7 +522,6 @@ fn a_filled_in_timeout_of_readiness_does_not_make_liveness_too_fast() {
 
 /// The API server drops a warning that holds a control character (it travels in a header); path and host may hold any.
 #[test]
-#[ignore = "warnings pass control characters on"]
 fn warnings_hold_no_control_characters() {
     let probe =
         |path: &str, host: &str| json!({ "httpGet": { "port": "no\u{0}pe", "path": path, "host": host }, "timeoutSeconds": 90 });
