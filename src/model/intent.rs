@@ -143,10 +143,11 @@ impl LiveWitnesses<'_> {
             if old.last_applied.as_ref().is_some_and(|file| writes(file, name, kind, leaf)) {
                 return Author::Omitted; // just taken out of the file
             }
-            let before =
-                old.workload.container(name).and_then(|container| container.probe(kind)).map(|probe| probe.defaulted(leaf));
-            if old.same_last_applied && before.is_some_and(|before| before != value) {
-                return Author::Set; // edited by hand
+            let before = old.workload.container(name).and_then(|container| container.probe(kind));
+            match before.map(|probe| probe.defaulted(leaf)) {
+                Some(before) if old.same_last_applied && before != value => return Author::Set, // edited by hand
+                None if old.same_last_applied => return Author::Unknown, // the whole probe was added by hand
+                _ => {}
             }
             if recorded.is_some() {
                 return Author::Set; // edited by hand some time after we filled it in
