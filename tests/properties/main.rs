@@ -5,6 +5,7 @@
 
 mod apiserver;
 mod generate;
+mod parity;
 
 use std::sync::Arc;
 
