@@ -5,6 +5,7 @@ use super::{
     options::{Line, Syntax},
     place::{self, reach, shown_host, url},
     scope::{Arg, Scope},
+    shell::{SETTING, UNKNOWN},
 };
 
 /// What a client asks.
@@ -421,7 +422,8 @@ impl Client<'_> {
         });
         let mut asked = self.urls(&places, redirected);
         asked.http = Some(HttpCall {
-            ignores_status: !fails
+            ignores_status: !arguments.iter().any(is_unknown)
+                && !fails
                 && !shows_status
                 && !config
                 && !file
@@ -434,6 +436,7 @@ impl Client<'_> {
                 && !shows_status
                 && !file
                 && places.len() == 1
+                && line.values(&["H", "header"]).all(|header| header.shown.is_none())
                 && fails,
             https: places.first().is_some_and(|(place, _)| place.value.starts_with("https:")),
             headers: line
@@ -472,7 +475,7 @@ impl Client<'_> {
         let mut asked = self.urls(&places, line.has(&["e", "proxy"]));
         asked.http = Some(HttpCall {
             ignores_status: false,
-            replaceable: !special && !file && places.len() == 1,
+            replaceable: !special && !file && places.len() == 1 && line.values(&["header"]).all(|header| header.shown.is_none()),
             https: places.first().is_some_and(|(place, _)| place.value.starts_with("https:")),
             headers: line
                 .values(&["header"])
@@ -486,6 +489,10 @@ impl Client<'_> {
     fn urls(&self, places: &[(&Arg, bool)], redirected: bool) -> Asked {
         let mut asked = Asked::default();
         for (place, doubtful) in places {
+            // A word of which nothing is known may be anything, an option too.
+            if places.len() > 1 && is_unknown(place) {
+                continue;
+            }
             let parts = url(&place.value);
             let (protocol, default_port) = match parts.scheme {
                 "https" => (Protocol::Http, Some(443)),
@@ -831,6 +838,10 @@ fn without_scheme(text: &Arg) -> Arg {
         authority.rfind('@').map_or(rest, |at| &rest[at + 1..])
     }
     Arg { value: cut(&text.value).to_owned(), shown: text.shown.as_deref().map(|shown| cut(shown).to_owned()), source: None }
+}
+
+fn is_unknown(argument: &Arg) -> bool {
+    matches!(argument.value.chars().next(), Some(UNKNOWN | SETTING)) && argument.value.chars().count() == 1
 }
 
 fn is_null(file: &str) -> bool {

@@ -112,6 +112,19 @@ pub struct Target {
 }
 
 impl Target {
+    /// Longest host in a message, in characters.
+    const SHOWN_CHARS: usize = 60;
+
+    /// Whom and by what, for a message: `"orders" with curl`.
+    pub fn place(&self) -> String {
+        let client = if self.client.chars().count() > 24 { "a client" } else { &*self.client };
+        if self.host.chars().count() <= Self::SHOWN_CHARS {
+            return format!("\"{}\" with {client}", self.host);
+        }
+        let host: String = self.host.chars().take(Self::SHOWN_CHARS).collect();
+        format!("\"{host}...\" with {client}")
+    }
+
     /// The data store it is, by client or by well-known port.
     pub fn data_store(&self) -> Option<&'static str> {
         match self.protocol {
