@@ -62,7 +62,7 @@ impl Rule for LivenessCallsOtherService {
                     let help = format!("{}:\n  {handler}:   # without host: this container itself", kind.field());
                     out.probe(cx, container, kind, &format!("{handler}/host"), message, help);
                 } else if let Some(reading) = Reading::of_probe(probe, container, cx.workload) {
-                    report(cx, out, container, kind, reading.targets());
+                    report(*cx, out, container, kind, reading.targets());
                 }
             }
         }
@@ -71,7 +71,7 @@ impl Rule for LivenessCallsOtherService {
 
 /// Reports the most certain of the targets that are not this pod; doubtful ones only as a warning.
 pub(super) fn report<'t>(
-    cx: &Context<'_>,
+    cx: Context<'_>,
     out: &mut Findings,
     container: &Container<'_>,
     kind: ProbeKind,
@@ -104,7 +104,7 @@ pub(super) fn report<'t>(
         kind.field(),
         if kind == ProbeKind::Readiness { "/ready" } else { "/healthz" }
     );
-    let finding = out.probe(cx, container, kind, "exec/command", message, help);
+    let finding = out.probe(&cx, container, kind, "exec/command", message, help);
     if target.reach != Reach::Remote {
         finding.at_most(Action::Warn);
     }

@@ -37,7 +37,7 @@ impl Rule for LivenessCannotFail {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
         for container in &cx.workload.containers {
             for kind in [ProbeKind::Liveness, ProbeKind::Startup] {
-                report(cx, out, container, kind);
+                report(*cx, out, container, kind);
             }
         }
     }

@@ -54,7 +54,7 @@ impl Rule for ReadinessCallsOtherService {
             let Some(probe) = container.valid_probe(kind) else { continue };
             let Some((handler, host)) = cx.other_host(probe) else {
                 if let Some(reading) = Reading::of_probe(probe, container, cx.workload) {
-                    report(cx, out, container, kind, reading.targets().filter(|target| target.data_store().is_none()));
+                    report(*cx, out, container, kind, reading.targets().filter(|target| target.data_store().is_none()));
                 }
                 continue;
             };

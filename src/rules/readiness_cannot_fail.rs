@@ -36,13 +36,13 @@ declare_rule! {
 impl Rule for ReadinessCannotFail {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
         for container in &cx.workload.containers {
-            report(cx, out, container, ProbeKind::Readiness);
+            report(*cx, out, container, ProbeKind::Readiness);
         }
     }
 }
 
 /// Reports a probe whose command always exits 0.
-pub(super) fn report(cx: &Context<'_>, out: &mut Findings, container: &Container<'_>, kind: ProbeKind) {
+pub(super) fn report(cx: Context<'_>, out: &mut Findings, container: &Container<'_>, kind: ProbeKind) {
     let Some(probe) = container.valid_probe(kind) else { return };
     let Some(reason) = Reading::of_probe(probe, container, cx.workload).and_then(|reading| reading.cannot_fail) else { return };
     let message = format!("{} cannot fail: the command {reason}", kind.word());
@@ -51,5 +51,5 @@ pub(super) fn report(cx: &Context<'_>, out: &mut Findings, container: &Container
         "{}:\n  httpGet:          # or tcpSocket, grpc, or a command that can exit non-zero\n    path: {path}\n    port: ...",
         kind.field()
     );
-    out.probe(cx, container, kind, "exec/command", message, help);
+    out.probe(&cx, container, kind, "exec/command", message, help);
 }

@@ -55,14 +55,14 @@ pub(super) fn asked(name: &str, arguments: &[Arg], scope: &Scope<'_>) -> Asked {
         }
         "nodetool" => {
             let line = Line::read(arguments, Syntax::posix("hpu", &["host", "port", "username", "password"]));
-            cx.from_options(&line, &["h", "host"], &["p", "port"], Protocol::Other("JMX"), Some(7199))
+            cx.flags(&line, &["h", "host"], &["p", "port"], Protocol::Other("JMX"), Some(7199))
         }
         "rabbitmqadmin" => {
             let line = Line::read(
                 arguments,
                 Syntax::posix("cHPupVN", &["host", "port", "username", "password", "vhost", "config", "node"]),
             );
-            cx.from_options(&line, &["H", "host"], &["P", "port"], Protocol::Http, Some(15672))
+            cx.flags(&line, &["H", "host"], &["P", "port"], Protocol::Http, Some(15672))
         }
         "grpc_health_probe" | "grpc-health-probe" => cx.grpc_health_probe(arguments),
         "grpcurl" => cx.grpcurl(arguments),
@@ -108,7 +108,7 @@ pub(super) fn asked(name: &str, arguments: &[Arg], scope: &Scope<'_>) -> Asked {
                 arguments,
                 Syntax::posix("huqd", &["host", "port", "user", "password", "query", "database", "connect_timeout"]),
             );
-            cx.from_options(&line, &["h", "host"], &["port"], Protocol::DataStore("ClickHouse"), Some(9000))
+            cx.flags(&line, &["h", "host"], &["port"], Protocol::DataStore("ClickHouse"), Some(9000))
         }
         "sqlcmd" => {
             let line = Line::read(arguments, Syntax::posix("SUPQqdltibhwsaCo", &[]));
@@ -138,7 +138,7 @@ pub(super) fn asked(name: &str, arguments: &[Arg], scope: &Scope<'_>) -> Asked {
             let line = Line::read(arguments, Syntax::posix("hpt", &["host", "port", "timeout"]));
             match line.positional.first() {
                 Some(place) if place.arg.value.contains(':') => cx.list(Some(&place.arg), Protocol::Tcp, 0),
-                _ => cx.from_options(&line, &["h", "host"], &["p", "port"], Protocol::Tcp, None),
+                _ => cx.flags(&line, &["h", "host"], &["p", "port"], Protocol::Tcp, None),
             }
         }
         "openssl" if arguments.first().is_some_and(|first| first.value == "s_client") => {
@@ -331,14 +331,7 @@ impl Client<'_> {
         }
     }
 
-    fn from_options(
-        &self,
-        line: &Line,
-        host: &[&str],
-        port: &[&str],
-        protocol: Protocol,
-        default_port: Option<u16>,
-    ) -> Vec<Target> {
+    fn flags(&self, line: &Line, host: &[&str], port: &[&str], protocol: Protocol, default_port: Option<u16>) -> Vec<Target> {
         let port = line.value(port);
         let target = match line.value(host) {
             Some(host) => self.target(host, port, protocol, default_port),
@@ -443,7 +436,6 @@ impl Client<'_> {
                 .values(&["H", "header"])
                 .filter_map(|header| header.shown().split_once(':').map(|(name, _)| name.trim().to_owned()))
                 .collect(),
-            ..HttpCall::default()
         });
         asked
     }
@@ -481,7 +473,6 @@ impl Client<'_> {
                 .values(&["header"])
                 .filter_map(|header| header.shown().split_once(':').map(|(name, _)| name.trim().to_owned()))
                 .collect(),
-            ..HttpCall::default()
         });
         asked
     }
@@ -503,9 +494,12 @@ impl Client<'_> {
                 _ => (Protocol::Other("another protocol"), None),
             };
             let mut target = self.place(place, protocol, default_port);
-            // A word that may be the value of an unknown option, or a connection that goes elsewhere than the URL says.
+            // A word that may be the value of an unknown option (a scheme makes it a URL, and a URL there must be), or a connection that goes elsewhere
+            // than the URL says.
             let plain = parts.scheme.is_empty() && parts.port.is_none() && parts.path.is_empty();
-            if target.reach == Reach::Remote && (redirected || *doubtful || (plain && places.len() > 1)) || parts.scheme == "file"
+            if target.reach == Reach::Remote
+                && (redirected || (places.len() > 1 && (plain || (*doubtful && parts.scheme.is_empty()))))
+                || parts.scheme == "file"
             {
                 target.reach = Reach::Unknown;
             }
@@ -589,7 +583,7 @@ impl Client<'_> {
         let fallback = self.scope.environment("PGHOST");
         match given.or(fallback) {
             Some(hosts) => hosts.split(',').iter().map(|host| self.target(host, port, protocol, Some(5432))).collect(),
-            None => self.from_options(&line, &[], &["p", "port"], protocol, Some(5432)),
+            None => self.flags(&line, &[], &["p", "port"], protocol, Some(5432)),
         }
     }
 
@@ -624,7 +618,7 @@ impl Client<'_> {
         let fallback = if matches!(self.name, "mysql" | "mariadb") { self.scope.environment("MYSQL_HOST") } else { None };
         match (line.value(&["h", "host"]), fallback) {
             (None, Some(host)) => vec![self.target(&host, line.value(&["P", "port"]), protocol, Some(3306))],
-            _ => self.from_options(&line, &["h", "host"], &["P", "port"], protocol, Some(3306)),
+            _ => self.flags(&line, &["h", "host"], &["P", "port"], protocol, Some(3306)),
         }
     }
 
@@ -649,7 +643,7 @@ impl Client<'_> {
         }
         match line.value(&["u"]) {
             Some(uri) => vec![self.place(uri, protocol, Some(6379))],
-            None => self.from_options(&line, &["h"], &["p"], protocol, Some(6379)),
+            None => self.flags(&line, &["h"], &["p"], protocol, Some(6379)),
         }
     }
 
@@ -680,14 +674,15 @@ impl Client<'_> {
                 return self.mongo_hosts(&without_scheme(first), port);
             }
             // `host:port`, `host/database`; a word alone is a database, a `.js` file is a script.
-            let is_script = first.value.ends_with(".js") || first.value.starts_with(['/', '.']);
+            let is_script =
+                first.value.rsplit_once('.').is_some_and(|(_, ending)| ending == "js") || first.value.starts_with(['/', '.']);
             if !is_script && first.value.contains([':', '/']) {
                 return vec![self.place(first, protocol, Some(27017))];
             }
         }
         match line.value(&["host"]) {
             Some(hosts) => self.mongo_hosts(&without_scheme(hosts), port),
-            None => self.from_options(&line, &[], &["port"], protocol, Some(27017)),
+            None => self.flags(&line, &[], &["port"], protocol, Some(27017)),
         }
     }
 
@@ -744,14 +739,13 @@ impl Client<'_> {
     fn sql_server(&self, server: Option<&Arg>) -> Vec<Target> {
         let protocol = Protocol::DataStore("SQL Server");
         let Some(server) = server else { return vec![self.local(protocol, Some(1433))] };
-        fn host(text: &str) -> &str {
-            let text = text.strip_prefix("tcp:").unwrap_or(text);
-            text.split([',', '\\']).next().unwrap_or_default()
-        }
         let port = server.value.split_once(',').map_or(Some(1433), |(_, port)| place::port(Some(port)));
-        let reached =
-            if matches!(host(&server.value), "." | "(local)") { Reach::Local } else { reach(host(&server.value), self.scope) };
-        vec![Target { host: shown_host(server, host), port, reach: reached, ..self.local(protocol, None) }]
+        let reached = if matches!(sql_server_host(&server.value), "." | "(local)") {
+            Reach::Local
+        } else {
+            reach(sql_server_host(&server.value), self.scope)
+        };
+        vec![Target { host: shown_host(server, sql_server_host), port, reach: reached, ..self.local(protocol, None) }]
     }
 
     fn grpc_health_probe(&self, arguments: &[Arg]) -> Vec<Target> {
@@ -828,6 +822,12 @@ impl Client<'_> {
         let fallback = self.scope.environment(variable);
         self.list(value.or(fallback).as_ref(), Protocol::Http, port)
     }
+}
+
+/// `tcp:host\instance,port`.
+fn sql_server_host(text: &str) -> &str {
+    let text = text.strip_prefix("tcp:").unwrap_or(text);
+    text.split([',', '\\']).next().unwrap_or_default()
 }
 
 /// The part after scheme and credentials, which may hold commas of their own.

@@ -227,14 +227,13 @@ impl Walk<'_> {
             self.scope.assign(&name, value.value);
         }
         match run {
-            Run::Nothing => {}
             Run::Program(name, arguments) => self.program(name, &arguments, output_used),
             Run::Script(shell) if depth < MAX_DEPTH => {
                 if let Some(script) = shell::parse(shell.script.source()) {
                     self.script(&script, output_used, depth + 1);
                 }
             }
-            Run::Script(_) => {}
+            Run::Nothing | Run::Script(_) => {}
         }
         self.scope.forget(mark);
     }

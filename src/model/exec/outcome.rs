@@ -20,12 +20,11 @@ impl Outcome<'_> {
     /// Why the arguments, run without a shell, can never fail.
     pub(super) fn arguments(&self, arguments: Vec<Arg>, depth: usize) -> Option<String> {
         match run::run(arguments, &mut Vec::new()) {
-            Run::Nothing => None,
             Run::Program(name, arguments) => self.program(&name, &arguments),
             Run::Script(shell) if depth < MAX_DEPTH && !shell.strict => {
                 self.script(&shell::parse(shell.script.source())?, shell.errexit, depth + 1)
             }
-            Run::Script(_) => None,
+            Run::Nothing | Run::Script(_) => None,
         }
     }
 
@@ -70,7 +69,13 @@ impl Outcome<'_> {
                 return None;
             }
         }
-        self.list(last, depth)
+        let reason = self.list(last, depth)?;
+        // Where something goes before, that the last statement decides is the news.
+        Some(if before.is_empty() || !last.rest.is_empty() {
+            reason
+        } else {
+            format!("ends in `{}`, which always exits 0", words(&last.first))
+        })
     }
 
     /// What stands last decides, if it is sure to run and nothing before it can end the shell.

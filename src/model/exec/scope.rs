@@ -152,7 +152,7 @@ impl<'e> Scope<'e> {
             if shell::has_stand_in(value) || depth > MAX_REFERENCE_DEPTH || value.matches('$').count() > MAX_REFERENCES {
                 return UNKNOWN.to_string();
             }
-            if !value.contains("$") {
+            if !value.contains('$') {
                 return value.to_string();
             }
             return references(value).fold(String::new(), |text, part| match part {
@@ -214,9 +214,9 @@ impl<'e> Scope<'e> {
                     let known = self.value(name);
                     // Without quotes it would become several words.
                     if !quoted && known.contains(char::is_whitespace) {
-                        value.push(UNKNOWN)
+                        value.push(UNKNOWN);
                     } else {
-                        value.push_str(&known)
+                        value.push_str(&known);
                     }
                     let longer = after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
                     shown.extend(if longer { ["${", name, "}"] } else { ["$", name, ""] });
@@ -245,10 +245,7 @@ const _: () = assert!(NAME_OPEN as u32 == 0xE005 && NAME_CLOSE as u32 == 0xE006)
 /// Whether a substitution prints this pod's name or address.
 fn is_own_name(script: &str) -> bool {
     let words: Vec<&str> = script.split_whitespace().collect();
-    matches!(
-        words.as_slice(),
-        ["hostname" | "/bin/hostname", ..] | ["uname", "-n"] | ["cat", "/etc/hostname"] | ["<", "/etc/hostname"]
-    )
+    matches!(words.as_slice(), ["hostname" | "/bin/hostname", ..] | ["uname", "-n"] | ["cat" | "<", "/etc/hostname"])
 }
 
 enum Part<'t> {

@@ -252,7 +252,6 @@ impl Lexer<'_> {
         let mut word = Word::default();
         while let Some(c) = self.rest().chars().next() {
             match c {
-                ' ' | '\t' | '\r' | '\n' | ';' | '|' | '&' | '(' | ')' => break,
                 '<' | '>' if self.rest()[1..].starts_with('(') => {
                     self.at += 1;
                     let end = skip_parentheses(self.text, self.at + 1, 0)?;
@@ -260,7 +259,7 @@ impl Lexer<'_> {
                     raw.push(EXPANSION);
                     self.at = end;
                 }
-                '<' | '>' => break,
+                ' ' | '\t' | '\r' | '\n' | ';' | '|' | '&' | '(' | ')' | '<' | '>' => break,
                 '\\' => {
                     let escaped = self.rest()[1..].chars().next();
                     self.at += 1 + escaped.map_or(0, char::len_utf8);
