@@ -47,7 +47,7 @@ free_port() {
   echo "$port"
 }
 webhook=127.0.0.1:$(free_port) ops=$(free_port)
-"$probekeeper" serve --listen "$webhook" --ops-listen "127.0.0.1:$ops" --tls self-signed --ca-out "$dir/webhook-ca.crt" > "$dir/probekeeper.log" 2>&1 &
+"$probekeeper" serve --listen "$webhook" --ops-listen "127.0.0.1:$ops" --tls self-signed --ca-out "$dir/webhook-ca.crt" --drain-delay 0s > "$dir/probekeeper.log" 2>&1 &
 server=$!
 is_ready() {
   local status
@@ -114,7 +114,7 @@ without_kubernetes_defaults() { # APPLIED STORED
 }
 coloured_diff() {
   diff -u --label "as applied" --label "as stored" "$1" "$2" |
-    sed -e 1,2d -e '/^@@/d' -e "s/^+.*/$green&$off/" -e "s/^-.*/$red&$off/" -e 's/^/  /' || true
+    sed -e '/^@@/d' -e "1,2s/.*/$dim&$off/" -e "3,\$s/^+.*/$green&$off/" -e "3,\$s/^-.*/$red&$off/" -e 's/^/  /' || true
 }
 
 declare -A count=([rejected]=0 ["filled in"]=0 [accepted]=0)
@@ -134,7 +134,7 @@ for file in examples/correct.yaml examples/flask.yaml examples/shop/{order-histo
     outcome=accepted
     if ! cmp -s "$dir/applied.txt" "$dir/stored.txt"; then
       outcome="filled in"
-      say "${dim}filled in by probekeeper (+):$off"
+      say "What probekeeper filled in:"
       coloured_diff "$dir/applied.txt" "$dir/stored.txt"
     fi
   fi
@@ -162,4 +162,4 @@ if [ "$wrong" != 0 ]; then
   tail -n 20 "$dir/probekeeper.log"
   exit 1
 fi
-say "Each as expected. The same judgement without a cluster: $probekeeper lint examples/"
+say "Each as expected. Everything that was started is stopped and removed. The same judgement without a cluster: $probekeeper lint examples/"

@@ -77,7 +77,7 @@ fn resident(status: &str) -> Option<u64> {
 
 /// A Deployment as they are in repositories, and its Service. One in five has something to report.
 fn manifest(number: usize) -> String {
-    let port = if number % 5 == 0 { "web" } else { "http" };
+    let port = if number.is_multiple_of(5) { "web" } else { "http" };
     let mut text = format!(
         "# Application {number}\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: app-{number}\n  namespace: team-{}\n  labels:\n    app.kubernetes.io/name: app-{number}\n    app.kubernetes.io/part-of: platform\nspec:\n  replicas: 3\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: app-{number}\n  template:\n    metadata:\n      labels:\n        app.kubernetes.io/name: app-{number}\n    spec:\n      serviceAccountName: app-{number}\n      securityContext: {{ runAsNonRoot: true, runAsUser: 10001 }}\n      containers:\n        - name: app\n          image: registry.example.com/platform/app-{number}:1.{number}.0\n          ports:\n            - {{ name: http, containerPort: 8080 }}\n            - name: metrics\n              containerPort: 9090\n          livenessProbe:\n            httpGet:\n              path: /healthz # the process itself\n              port: {port}\n            initialDelaySeconds: 10\n            periodSeconds: 10\n            timeoutSeconds: 5\n          readinessProbe:\n            httpGet: {{ path: /readyz, port: http }}\n            periodSeconds: 5\n          startupProbe:\n            httpGet: {{ path: /healthz, port: http }}\n            failureThreshold: 30\n          resources:\n            requests: {{ cpu: 100m, memory: 128Mi }}\n            limits: {{ memory: 256Mi }}\n          env:\n",
         number % 40,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     engine::{decide, defaults, evaluate, patch},
-    model::{Annotations, Kind, Object, WitnessTexts, Witnesses, Workload, explain},
+    model::{Annotations, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
     policy::{Action, OnInternalError, OwnedObjects, Policy, PolicyStore},
 };
 
@@ -93,38 +93,10 @@ fn judge(
     if (workload.kind.only_on_create() && !create) || workload.metadata.deletion_timestamp.is_some() {
         return Ok(Response::allow(""));
     }
-    let owner = Owner::of(&workload);
     let old = Old { raw: request.old_object.map(serde_json::value::RawValue::get), create };
     match route {
-        Route::Validate => validate(policy, &workload, owner, &old, request.namespace.as_deref().unwrap_or_default(), outcome),
-        Route::Mutate if owner == Owner::None => mutate(policy, &workload, &old, text, outcome),
-        // Patching what a controller made sets the two fighting (H9).
-        Route::Mutate => Ok(Response::allow("")),
-    }
-}
-
-/// Who made an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    /// A person or a tool.
-    None,
-    /// A controller whose own object is judged.
-    Judged,
-    /// A controller that we know nothing of: nobody else judges its objects.
-    Other,
-    /// The node itself: a mirror of a static pod, which exists whatever we say.
-    Node,
-}
-
-impl Owner {
-    fn of(workload: &Workload<'_>) -> Self {
-        let Some(owner) = workload.metadata.controller() else { return Self::None };
-        let (api_version, kind) = (owner.api_version.as_deref().unwrap_or_default(), owner.kind.as_deref().unwrap_or_default());
-        match (api_version, kind) {
-            ("v1", "Node") => Self::Node,
-            _ if Kind::of(api_version, kind).is_some() => Self::Judged,
-            _ => Self::Other,
-        }
+        Route::Validate => validate(policy, &workload, &old, request.namespace.as_deref().unwrap_or_default(), outcome),
+        Route::Mutate => mutate(policy, &workload, &old, text, outcome),
     }
 }
 
@@ -146,15 +118,15 @@ impl<'a> Old<'a> {
 fn validate(
     policy: &Policy,
     workload: &Workload<'_>,
-    owner: Owner,
     old: &Old<'_>,
     namespace: &str,
     outcome: &mut Outcome,
 ) -> Result<Response<'static>, Fault> {
-    let owned = owner == Owner::Judged && policy.owned_objects == OwnedObjects::Warn;
-    if owner == Owner::Node || (owner == Owner::Judged && policy.owned_objects == OwnedObjects::Skip) {
-        return Ok(Response::allow(""));
-    }
+    let owned = match (workload.owner(), policy.owned_objects) {
+        (Owner::Node, _) | (Owner::Judged, OwnedObjects::Skip) => return Ok(Response::allow("")),
+        (Owner::Judged, OwnedObjects::Warn) => true,
+        (Owner::Judged, OwnedObjects::Deny) | (Owner::None | Owner::Other, _) => false,
+    };
     let evaluation = evaluate(policy, workload);
     outcome.rule_errors = evaluation.rule_errors;
     let would_deny = evaluation.findings.iter().any(|finding| finding.action == Action::Deny);
@@ -196,7 +168,7 @@ fn mutate(
     text: &str,
     outcome: &mut Outcome,
 ) -> Result<Response<'static>, Fault> {
-    if defaults_off(workload) {
+    if workload.owner() != Owner::None || workload.declines_defaults() {
         return Ok(Response::allow(""));
     }
     let before = old.workload();
@@ -243,14 +215,6 @@ fn replaced_unknown(workload: &Workload<'_>, plan: &defaults::Plan) -> Option<St
         "probekeeper filled in what looks left out (annotation {}: \"off\" keeps Kubernetes' defaults): {all}",
         Annotations::DEFAULTS
     ))
-}
-
-/// `probekeeper.dev/defaults: "off"` on the workload or its template. YAML's unquoted `off` arrives as `false` where quotes were added later.
-fn defaults_off(workload: &Workload<'_>) -> bool {
-    [&workload.metadata, &workload.template_metadata].into_iter().any(|metadata| {
-        let value = metadata.annotations.as_ref().and_then(|annotations| annotations.defaults.as_deref());
-        matches!(value, Some("off" | "false"))
-    })
 }
 
 /// A request that can be answered: our version and kind, and a uid.

@@ -112,7 +112,10 @@ fn hint(report: &Report) -> Option<String> {
     let patches = summary.skipped - summary.templates;
     let parts = [
         (patches > 0).then(|| format!("{patches} incomplete (patches: lint the output of `kustomize build`)")),
-        (summary.templates > 0).then(|| format!("{} chart templates (lint the output of `helm template`)", summary.templates)),
+        (summary.templates > 0).then(|| {
+            let noun = if summary.templates == 1 { "template" } else { "templates" };
+            format!("{} {noun} (lint the output of `helm template`)", summary.templates)
+        }),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| format!("probekeeper: skipped {}", parts.join(", ")))

@@ -62,9 +62,15 @@ pub fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         // The chain on one line: what failed, then why.
-        complain(&format!("probekeeper: {error:#}"));
+        complain(&format!("probekeeper: {}", chain(&error)));
         ExitCode::from(FAILED)
     })
+}
+
+fn chain(error: &anyhow::Error) -> String {
+    let links: Vec<String> = error.chain().map(ToString::to_string).collect();
+    // The number says no more than the words before it.
+    links.join(": ").split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// Exit code of a run that failed itself, apart from anything it found.

@@ -4,7 +4,7 @@
 //! pass therefore gives the same numbers. No computed value makes a probe stricter than the API default would.
 
 use crate::{
-    model::{Author, Container, Leaf, Probe, ProbeKind, Record, Timing, Witnesses, Workload, same_check},
+    model::{Author, Container, Leaf, Owner, Probe, ProbeKind, Record, Timing, Witnesses, Workload, same_check},
     policy::{FillWith, Policy, ProbeDefaults},
 };
 
@@ -75,20 +75,30 @@ impl Fill {
 pub struct Plan {
     /// Numbers that change something, by container, probe and leaf.
     pub fills: Vec<Fill>,
-    /// All numbers that are ours afterwards, also those that stand already.
+    /// All numbers that are ours afterwards, also those that stand already, and what was ours before somebody edited it by hand.
     pub record: Record,
 }
 
 /// Computes what to fill in. `create`: on UPDATE nothing is filled in of which it is unknown who set it.
+///
+/// Nothing is filled in where the author declined, and nothing in what a controller made: patching it sets the two fighting (H9).
 pub fn plan(policy: &Policy, workload: &Workload<'_>, witnesses: &Witnesses<'_>, create: bool) -> Plan {
     let mut plan = Plan::default();
+    if workload.owner() != Owner::None || workload.declines_defaults() {
+        return plan;
+    }
     for (index, container) in workload.containers.iter().enumerate() {
         let mut draft = Draft { policy, workload, container, witnesses, create, probes: [None; 3] };
         draft.compute();
         for (kind, slot) in ProbeKind::ALL.into_iter().zip(draft.probes) {
             let (Some(slot), Some(probe)) = (slot, container.probe(kind)) else { continue };
             for leaf in FILLABLE {
-                let (value, Some(author)) = (slot.value(leaf), slot.author(leaf)) else { continue };
+                let (value, Some(author)) = (slot.value(leaf), slot.author(leaf)) else {
+                    if let Some(recorded) = witnesses.edited_by_hand(container, kind, leaf) {
+                        plan.record.insert(&container.name, kind, leaf, recorded);
+                    }
+                    continue;
+                };
                 if Some(value) == leaf.api_default() && author != Author::Ours {
                     continue;
                 }
@@ -170,7 +180,7 @@ struct Draft<'d> {
     probes: [Option<Slot>; 3],
 }
 
-impl<'d> Draft<'d> {
+impl Draft<'_> {
     fn compute(&mut self) {
         for (at, kind) in ProbeKind::ALL.into_iter().enumerate() {
             self.probes[at] = self.container.valid_probe(kind).map(|probe| self.open(kind, probe));
@@ -222,9 +232,19 @@ impl<'d> Draft<'d> {
 
     fn fill_readiness(&mut self) {
         let (wanted, gated) = (self.wanted(ProbeKind::Readiness), self.has_startup());
+        let chosen = self.slot(ProbeKind::Liveness).filter(|slot| slot.author(Leaf::FailureThreshold).is_none());
+        let chosen = chosen.map(|slot| slot.timing).filter(|_| self.same_check_as_readiness());
         let Some(slot) = &mut self.probes[1] else { return };
         // `auto` leaves both: a readiness that fails early harms nothing.
         fill_number(slot, Leaf::FailureThreshold, wanted.failure_threshold);
+        // A liveness that the author made just slower than readiness stays slower.
+        if let (Some(liveness), Some(_), FillWith::Auto) = (chosen, slot.author(Leaf::TimeoutSeconds), wanted.timeout) {
+            let acted = slot.timing.failure_threshold.saturating_mul(slot.timing.period);
+            let room = liveness.tolerance().saturating_sub(acted).saturating_sub(1);
+            if room >= 1 {
+                slot.set(Leaf::TimeoutSeconds, slot.timing.timeout.min(room));
+            }
+        }
         if !gated {
             fill_number(slot, Leaf::InitialDelaySeconds, wanted.initial_delay);
         }

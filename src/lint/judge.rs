@@ -2,7 +2,7 @@
 
 use super::report::ObjectRef;
 use crate::engine::{defaults, evaluate};
-use crate::model::{DecodeError, Kind, Metadata, WitnessTexts, Witnesses, Workload};
+use crate::model::{DecodeError, Kind, Owner, WitnessTexts, Witnesses, Workload};
 use crate::policy::{Action, OwnedObjects, Policy};
 use crate::rules::Finding;
 
@@ -59,8 +59,8 @@ impl Judge {
         if workload.is_incomplete() {
             return Ok(Judgement::Incomplete);
         }
-        let owned = owned_by_judged_kind(&workload.metadata);
-        if owned && self.policy.owned_objects == OwnedObjects::Skip {
+        let owned = workload.owner() == Owner::Judged;
+        if workload.owner() == Owner::Node || (owned && self.policy.owned_objects == OwnedObjects::Skip) {
             return Ok(Judgement::NoWorkload);
         }
         let fills = self.plan(&workload, origin);
@@ -87,30 +87,22 @@ impl Judge {
     }
 
     fn plan(&self, workload: &Workload<'_>, origin: Origin) -> Vec<defaults::Fill> {
-        // What a controller made is never patched (semantics H9).
-        if !self.fill || workload.metadata.controller().is_some() || switched_off(workload) {
+        if !self.fill {
             return Vec::new();
         }
         match origin {
             Origin::File => defaults::plan(&self.policy, workload, &Witnesses::File, true).fills,
-            Origin::Review { create } => {
+            Origin::Review { create: true } => {
                 let texts = WitnessTexts::of(workload, None);
-                defaults::plan(&self.policy, workload, &Witnesses::live(workload, None, &texts), create).fills
+                defaults::plan(&self.policy, workload, &Witnesses::live(workload, None, &texts), true).fills
             }
+            // What an update fills in depends on the old object, which is not judged here.
+            Origin::Review { create: false } => Vec::new(),
         }
     }
 }
 
-/// The annotation `probekeeper.dev/defaults: "off"`, on the workload or its template.
-fn switched_off(workload: &Workload<'_>) -> bool {
-    [&workload.metadata, &workload.template_metadata].into_iter().any(|metadata| {
-        let value = metadata.annotations.as_ref().and_then(|annotations| annotations.defaults.as_deref());
-        matches!(value, Some("off" | "false"))
-    })
-}
-
-fn owned_by_judged_kind(metadata: &Metadata<'_>) -> bool {
-    metadata.controller().is_some_and(|owner| {
-        Kind::of(owner.api_version.as_deref().unwrap_or_default(), owner.kind.as_deref().unwrap_or_default()).is_some()
-    })
+/// Whether an object is worth decoding.
+pub(super) fn may_be_workload(api_version: Option<&str>, kind: &str) -> bool {
+    Kind::of(api_version.unwrap_or_default(), kind).is_some()
 }

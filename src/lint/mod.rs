@@ -58,12 +58,12 @@ fn read(input: &Input, judge: &Judge) -> FileReport {
     let file = input.name();
     match input.read() {
         Err(failure) => FileReport::failed(failure),
-        Ok(text) => lint_text(&file, &text, judge),
+        Ok(text) => lint_text(&file, &text, matches!(input, Input::Found(_)), judge),
     }
 }
 
-/// Judges the text of one file.
-fn lint_text(file: &str, text: &str, judge: &Judge) -> FileReport {
+/// Judges the text of one file. Templates are skipped where nobody asked for this very file.
+fn lint_text(file: &str, text: &str, found: bool, judge: &Judge) -> FileReport {
     let mut report = FileReport::new();
     let file: Arc<str> = Arc::from(file);
     for (index, document) in yaml::parse(text).into_iter().enumerate() {
@@ -77,6 +77,10 @@ fn lint_text(file: &str, text: &str, judge: &Judge) -> FileReport {
             Ok(root) => {
                 let mut visit = Visit { text, file: &file, document: index, judge, report: &mut report, json: String::new() };
                 visit.object(&root, &root, String::new(), Origin::File, 0);
+            }
+            Err(error) if found && error.template => {
+                report.summary.skipped += 1;
+                report.summary.templates += 1;
             }
             Err(error) => report.errors.push(Failure::at(&file, error.line, error.column, error.message)),
         }
@@ -113,6 +117,10 @@ impl Visit<'_> {
             for (index, item) in items.iter().enumerate() {
                 self.object(root, item, format!("{prefix}/items/{index}"), origin, wraps + 1);
             }
+            return;
+        }
+        if !judge::may_be_workload(node.get("apiVersion").and_then(Node::as_str), kind) {
+            self.report.summary.ignored += 1;
             return;
         }
         self.json.clear();

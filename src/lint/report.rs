@@ -211,9 +211,9 @@ pub struct Summary {
     pub workloads: usize,
     /// Objects without a pod template.
     pub ignored: usize,
-    /// Incomplete objects (kustomize patches) and chart templates, which nobody can judge before they are rendered.
+    /// Incomplete objects (kustomize patches) and templates, which nobody can judge before they are rendered.
     pub skipped: usize,
-    /// The chart templates among `skipped`.
+    /// The templates among `skipped`.
     #[serde(skip)]
     pub templates: usize,
     /// Findings that reject.

@@ -23,8 +23,10 @@ pub struct Inputs {
 pub enum Input {
     /// Given as `-`.
     Stdin,
-    /// A regular file, pipe or the like.
-    File(PathBuf),
+    /// A regular file, pipe or the like, given by name.
+    Named(PathBuf),
+    /// A file in a folder that was given.
+    Found(PathBuf),
 }
 
 /// The largest file that is read, in bytes. etcd stores objects of 1.5 MiB; a whole cluster's dump stays below this.
@@ -42,7 +44,7 @@ impl Inputs {
             inputs.add(path.as_ref(), &mut charts);
         }
         let mut seen = HashSet::new();
-        inputs.inputs.retain(|input| seen.insert(input.clone()));
+        inputs.inputs.retain(|input| seen.insert(input.name()));
         inputs
     }
 
@@ -58,7 +60,7 @@ impl Inputs {
         if charts.holds_template(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), metadata.is_dir()) {
             return self.failures.push(Failure::of(shown(path), RENDER_FIRST));
         }
-        if metadata.is_dir() { self.search(path, charts) } else { self.inputs.push(Input::File(path.to_owned())) }
+        if metadata.is_dir() { self.search(path, charts) } else { self.inputs.push(Input::Named(path.to_owned())) }
     }
 
     fn search(&mut self, folder: &Path, charts: &mut Charts) {
@@ -78,7 +80,7 @@ impl Inputs {
                     if charts.holds_template(&path, false) {
                         self.skipped_templates += 1;
                     } else {
-                        self.inputs.push(Input::File(path.strip_prefix(".").map(Path::to_owned).unwrap_or(path)));
+                        self.inputs.push(Input::Found(path.strip_prefix(".").map(Path::to_owned).unwrap_or(path)));
                     }
                 }
                 Err(error) => self.failures.push(failure_of(folder, &error)),
@@ -92,7 +94,7 @@ impl Input {
     pub fn name(&self) -> String {
         match self {
             Self::Stdin => "-".to_owned(),
-            Self::File(path) => shown(path),
+            Self::Named(path) | Self::Found(path) => shown(path),
         }
     }
 
@@ -100,7 +102,7 @@ impl Input {
         let mut bytes = Vec::new();
         let read = match self {
             Self::Stdin => io::stdin().lock().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes),
-            Self::File(path) => fs::File::open(path).and_then(|file| {
+            Self::Named(path) | Self::Found(path) => fs::File::open(path).and_then(|file| {
                 bytes.reserve(
                     file.metadata().map_or(0, |metadata| usize::try_from(metadata.len().min(MAX_FILE_BYTES)).unwrap_or(0)),
                 );

@@ -23,4 +23,4 @@ pub use host::{Host, classify_host};
 pub use intent::{Author, LiveWitnesses, WitnessTexts, Witnesses};
 pub use probe::{Exec, Grpc, Handler, HttpGet, HttpHeader, Leaf, PortRef, Probe, ProbeKind, TcpSocket, Timing};
 pub use record::Record;
-pub use workload::{Kind, Workload};
+pub use workload::{Kind, Owner, Workload};

@@ -90,6 +90,19 @@ impl Kind {
     }
 }
 
+/// Who made an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A person or a tool.
+    None,
+    /// A controller whose own object is judged.
+    Judged,
+    /// A controller that we know nothing of: nobody else judges what it makes.
+    Other,
+    /// The node itself: the mirror of a static pod, which exists whatever is said about it.
+    Node,
+}
+
 /// An object with a pod template.
 #[derive(Debug)]
 pub struct Workload<'a> {
@@ -198,6 +211,24 @@ impl<'a> Workload<'a> {
     /// Namespace, if the object says one.
     pub fn namespace(&self) -> Option<&str> {
         self.metadata.namespace.as_deref()
+    }
+
+    /// Who made it, by the owner reference with `controller: true`.
+    pub fn owner(&self) -> Owner {
+        let Some(owner) = self.metadata.controller() else { return Owner::None };
+        match (owner.api_version.as_deref().unwrap_or_default(), owner.kind.as_deref().unwrap_or_default()) {
+            ("v1", "Node") => Owner::Node,
+            (api_version, kind) if Kind::of(api_version, kind).is_some() => Owner::Judged,
+            _ => Owner::Other,
+        }
+    }
+
+    /// Whether `probekeeper.dev/defaults: "off"` stands on it or on its template. YAML's unquoted `off` arrives as `false` where quotes were added later.
+    pub fn declines_defaults(&self) -> bool {
+        [&self.metadata, &self.template_metadata].into_iter().any(|metadata| {
+            let value = metadata.annotations.as_ref().and_then(|annotations| annotations.defaults.as_deref());
+            matches!(value, Some("off" | "false"))
+        })
     }
 
     /// Whether its pods run until they are told to stop: everything but jobs and bare Pods that do not restart always.

@@ -13,6 +13,9 @@ pub trait Rule: Send + Sync {
     fn check(&self, cx: &Context<'_>, out: &mut Findings);
 }
 
+/// A rule ready to judge, and its parameters spelt out.
+pub type Built = (Box<dyn Rule>, Value);
+
 /// What is known about a rule without running it.
 pub struct RuleDef {
     /// Names the bad thing in kebab case, so that "allow hair-trigger-liveness" reads well.
@@ -28,7 +31,7 @@ pub struct RuleDef {
     /// A rule that says the same more severely: where that one fires with at least this action, this one is silent.
     pub covered_by: Option<&'static str>,
     /// Makes the rule from parameters; the error says which one is wrong.
-    pub build: fn(Value) -> Result<(Box<dyn Rule>, Value), String>,
+    pub build: fn(Value) -> Result<Built, String>,
     /// JSON schema of the parameters.
     pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
     /// Name of the file under `src/rules/`, without its ending.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
@@ -10,13 +11,93 @@ use super::{Document, Duplicate, Error, Key, MAX_ALIASED_NODES, MAX_DEPTH, Node,
 
 /// Reads a text that holds one document; `None` where it holds nothing.
 pub(super) fn document(text: &str, base: Pos) -> Option<Document<'_>> {
-    let mut composer = Composer::new(text, base);
-    let root = match composer.run() {
-        Ok(None) => return None,
-        Ok(Some(node)) => Ok(node),
-        Err(error) => Err(error),
+    let mut relaxed = match attempt(text, base, &[]) {
+        Attempt::Done(document) => return document,
+        Attempt::Again(source) => source,
     };
-    Some(Document { root, duplicates: composer.duplicates })
+    for _ in 0..MAX_RELAXATIONS {
+        relaxed = match attempt(&relaxed.text, base, &relaxed.added) {
+            Attempt::Done(document) => return document.map(Document::into_owned),
+            Attempt::Again(source) => source,
+        };
+    }
+    let message = "too many lists or texts that continue left of where they begin: indent them";
+    Some(Document { root: Err(Error::at(base, message)), duplicates: Vec::new() })
+}
+
+enum Attempt<'a> {
+    Done(Option<Document<'a>>),
+    /// Read this instead.
+    Again(Source),
+}
+
+fn attempt<'a>(text: &'a str, base: Pos, added: &[(usize, usize)]) -> Attempt<'a> {
+    let mut composer = Composer::new(text, base, added);
+    let root = match composer.run() {
+        Ok(root) => Ok(root),
+        Err(Stop::Known(error)) => Err(composer.places.marked(error)),
+        Err(Stop::Scan(error)) => {
+            if let Some(source) = composer.relax(&error) {
+                return Attempt::Again(source);
+            }
+            let error = composer.places.explain(&error);
+            Err(composer.places.marked(error))
+        }
+    };
+    let duplicates = composer.duplicates;
+    Attempt::Done(root.transpose().map(|root| Document { root, duplicates }))
+}
+
+/// Each one reads the document again. Real files that need any need one to three.
+const MAX_RELAXATIONS: usize = 32;
+
+/// A document as the crate is given it. YAML 1.2 wants flow collections and quoted text that span lines to be indented more than what they stand in;
+/// `kubectl` does not, and a `]` below its key is common. So such lines are moved to the right, and the places moved back.
+struct Source {
+    text: String,
+    /// Line (from 1) and number of spaces added at its beginning, in the order of lines.
+    added: Vec<(usize, usize)>,
+}
+
+impl Source {
+    /// Moves the lines that begin within a range of bytes.
+    fn indented(text: &str, added: &[(usize, usize)], range: RangeInclusive<usize>) -> Option<Self> {
+        let (before, rest) = text.split_at_checked(*range.start())?;
+        let (within, after) = rest.split_at_checked(range.end() + 1 - range.start())?;
+        let width = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1) + 1;
+        let first = before.matches('\n').count() + 1;
+        let lines = within.matches('\n').count();
+        let mut added = added.to_vec();
+        for line in first + 1..=first + lines {
+            match added.iter_mut().find(|(known, _)| *known == line) {
+                Some((_, spaces)) => *spaces += width,
+                None => added.push((line, width)),
+            }
+        }
+        added.sort_unstable();
+        let within = within.replace('\n', &format!("\n{:width$}", ""));
+        (lines > 0).then(|| Self { text: [before, &within, after].concat(), added })
+    }
+
+    /// Replaces the tabs just before a byte, where only a space would separate.
+    fn untabbed(text: &str, added: &[(usize, usize)], end: usize) -> Option<Self> {
+        let (before, after) = text.split_at_checked(end)?;
+        let clean = before.trim_end_matches('\t');
+        let spaces = " ".repeat(before.len() - clean.len());
+        (!spaces.is_empty()).then(|| Self { text: [clean, &spaces, after].concat(), added: added.to_vec() })
+    }
+}
+
+/// Why composing stopped.
+enum Stop {
+    Known(Error),
+    Scan(ScanError),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Known(error)
+    }
 }
 
 /// The entries of one mapping, each key once, in the order of the text.
@@ -58,9 +139,11 @@ impl<'a> Entries<'a> {
     }
 }
 
-struct Composer<'a> {
+struct Composer<'a, 'p> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
-    places: Places<'a>,
+    places: Places<'p>,
+    /// The byte of the bracket of the collection that is about to be opened.
+    bracket: Option<usize>,
     stack: Vec<Frame<'a>>,
     root: Option<Node<'a>>,
     anchors: HashMap<usize, Anchored<'a>>,
@@ -71,6 +154,8 @@ struct Composer<'a> {
 /// A collection whose end has not been seen.
 struct Frame<'a> {
     start: Pos,
+    /// The byte of its bracket, where it has one.
+    bracket: Option<usize>,
     anchor: usize,
     content: Content<'a>,
 }
@@ -92,11 +177,12 @@ struct Anchored<'a> {
     depth: usize,
 }
 
-impl<'a> Composer<'a> {
-    fn new(text: &'a str, base: Pos) -> Self {
+impl<'a: 'p, 'p> Composer<'a, 'p> {
+    fn new(text: &'a str, base: Pos, added: &'p [(usize, usize)]) -> Self {
         Self {
             parser: Parser::new_from_str(text),
-            places: Places { text, base, ascii: text.is_ascii(), index: 0, offset: 0 },
+            places: Places { text, base, added, ascii: text.is_ascii(), index: 0, offset: 0 },
+            bracket: None,
             stack: Vec::new(),
             root: None,
             anchors: HashMap::new(),
@@ -105,17 +191,35 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn run(&mut self) -> Result<Option<Node<'a>>, Error> {
+    /// A source that the crate reads on, where `kubectl` would.
+    fn relax(&mut self, error: &ScanError) -> Option<Source> {
+        let at = self.places.byte(error.marker().index());
+        let Places { text, added, .. } = self.places;
+        match error.info() {
+            "invalid indentation" | "invalid indentation in flow construct" => {
+                let start = self.stack.iter().find_map(|frame| frame.bracket)?;
+                Source::indented(text, added, start..=flow_end(text, start)?)
+            }
+            "invalid indentation in quoted scalar" => Source::indented(text, added, at..=quoted_end(text, at)?),
+            "':' must be followed by a valid YAML whitespace" => Source::untabbed(text, added, at),
+            _ => None,
+        }
+    }
+
+    fn run(&mut self) -> Result<Option<Node<'a>>, Stop> {
         let mut documents = 0;
         while let Some(event) = self.parser.next_event() {
-            let (event, span) = event.map_err(|error| self.places.explain(&error))?;
+            let (event, span) = event.map_err(Stop::Scan)?;
+            self.bracket = matches!(event, Event::SequenceStart(..) | Event::MappingStart(..))
+                .then(|| self.places.bracket_before(span.end))
+                .flatten();
             let span = Span { start: self.places.pos(span.start), end: self.places.pos(span.end) };
             match event {
                 Event::DocumentStart(_) => {
                     documents += 1;
                     if documents > 1 {
                         let message = "kubectl reads nothing behind this point: separate documents with `---`";
-                        return Err(Error::at(span.start, message));
+                        return Err(Error::at(span.start, message).into());
                     }
                 }
                 Event::Scalar(text, style, anchor, tag) => self.scalar(text, style, anchor, tag.as_deref(), span)?,
@@ -156,12 +260,12 @@ impl<'a> Composer<'a> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(too_deep(span.start));
         }
-        self.stack.push(Frame { start: span.start, anchor, content });
+        self.stack.push(Frame { start: span.start, bracket: self.bracket, anchor, content });
         Ok(())
     }
 
     fn close(&mut self, span: Span) -> Result<(), Error> {
-        let Some(Frame { start, anchor, content }) = self.stack.pop() else { return Ok(()) };
+        let Some(Frame { start, anchor, content, .. }) = self.stack.pop() else { return Ok(()) };
         let (value, last) = match content {
             Content::Seq(items) => {
                 let last = items.last().map(|item| item.span.end);
@@ -270,6 +374,48 @@ fn measure(node: &Node<'_>) -> (usize, usize) {
     (nodes, depth + 1)
 }
 
+/// The byte of the bracket that closes the one at `start`.
+fn flow_end(text: &str, start: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth) = (start, 0_usize);
+    // Quotes and comments begin only where a value can.
+    let mut previous = b'[';
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' if depth == 1 => return Some(at),
+            b']' | b'}' => depth -= 1,
+            b'"' | b'\'' if matches!(previous, b'[' | b'{' | b',' | b':' | b' ' | b'\n' | b'\t' | b'\r') => {
+                at = quoted_end(text, at)?;
+            }
+            b'#' if previous.is_ascii_whitespace() => {
+                while bytes.get(at + 1).is_some_and(|next| *next != b'\n') {
+                    at += 1;
+                }
+            }
+            _ => {}
+        }
+        previous = *bytes.get(at)?;
+        at += 1;
+    }
+    None
+}
+
+/// The byte of the quote that closes the one at `start`.
+fn quoted_end(text: &str, start: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let quote = *bytes.get(start)?;
+    let mut at = start + 1;
+    loop {
+        match *bytes.get(at)? {
+            b'\\' if quote == b'"' => at += 2,
+            byte if byte != quote => at += 1,
+            _ if quote == b'\'' && bytes.get(at + 1) == Some(&quote) => at += 2,
+            _ => return Some(at),
+        }
+    }
+}
+
 fn short_tag(tag: &Tag) -> String {
     let full = format!("{}{}", tag.handle, tag.suffix);
     match full.strip_prefix("tag:yaml.org,2002:") {
@@ -290,6 +436,8 @@ fn too_many_aliases(at: Pos) -> Error {
 struct Places<'a> {
     text: &'a str,
     base: Pos,
+    /// As in [`Source`].
+    added: &'a [(usize, usize)],
     ascii: bool,
     /// A character and its byte, near the last one asked for.
     index: usize,
@@ -298,11 +446,21 @@ struct Places<'a> {
 
 impl Places<'_> {
     fn pos(&mut self, marker: Marker) -> Pos {
-        Pos {
-            line: self.base.line + marker.line().saturating_sub(1),
-            column: marker.col() + 1,
-            offset: self.base.offset + self.byte(marker.index()),
+        let (mut column, mut offset) = (marker.col(), self.byte(marker.index()));
+        for (line, spaces) in self.added.iter().take_while(|(line, _)| *line <= marker.line()) {
+            let spaces = if *line == marker.line() { column.min(*spaces) } else { *spaces };
+            offset = offset.saturating_sub(spaces);
+            if *line == marker.line() {
+                column -= spaces;
+            }
         }
+        Pos { line: self.base.line + marker.line().saturating_sub(1), column: column + 1, offset: self.base.offset + offset }
+    }
+
+    /// The byte of the bracket that ends at a marker: collections in block style have none.
+    fn bracket_before(&mut self, end: Marker) -> Option<usize> {
+        let at = self.byte(end.index()).checked_sub(1)?;
+        matches!(self.text.as_bytes().get(at), Some(b'[' | b'{')).then_some(at)
     }
 
     fn byte(&mut self, index: usize) -> usize {
@@ -321,6 +479,15 @@ impl Places<'_> {
         self.offset
     }
 
+    /// What is wrong in a template is that it is one.
+    fn marked(&self, error: Error) -> Error {
+        if !self.line(error.line).contains("{{") {
+            return error;
+        }
+        let message = "this looks like a template, not YAML: render it first (`helm template`) and lint the result".to_owned();
+        Error { message, template: true, ..error }
+    }
+
     /// The crate's error in our words.
     fn explain(&mut self, error: &ScanError) -> Error {
         let mut pos = self.pos(*error.marker());
@@ -328,9 +495,6 @@ impl Places<'_> {
         if info == "simple key expect ':'" {
             // Noticed when the next line, or the end, was reached.
             pos = self.last_content_before(pos);
-        }
-        if self.line(pos).contains("{{") {
-            return Error::at(pos, "this looks like a template, not YAML: render it first (`helm template`) and lint the result");
         }
         let message = match info {
             "simple key expect ':'" => "a `:` is missing after this key, or the line is indented wrongly",
@@ -394,7 +558,7 @@ impl Places<'_> {
         pos
     }
 
-    fn line(&self, pos: Pos) -> &str {
-        self.text.lines().nth(pos.line - self.base.line).unwrap_or_default()
+    fn line(&self, line: usize) -> &str {
+        self.text.lines().nth(line.saturating_sub(self.base.line)).unwrap_or_default()
     }
 }

@@ -62,6 +62,8 @@ struct Reader<'a> {
     line_start: usize,
     /// Columns are bytes, which saves counting characters.
     ascii: bool,
+    /// A place on the current line and the characters before it: files of one line are not counted from its beginning again and again.
+    counted: (usize, usize),
     duplicates: Vec<Duplicate>,
 }
 
@@ -74,6 +76,7 @@ impl<'a> Reader<'a> {
             line: base.line,
             line_start: 0,
             ascii: text.is_ascii(),
+            counted: (0, 0),
             duplicates: Vec::new(),
         })
     }
@@ -204,9 +207,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn pos(&self) -> Pos {
-        let before = self.text.get(self.line_start..self.at).unwrap_or_default();
-        let column = if self.ascii { before.len() } else { before.chars().count() };
+    fn pos(&mut self) -> Pos {
+        let column = if self.ascii {
+            self.at - self.line_start
+        } else {
+            let (from, before) = if self.counted.0 >= self.line_start { self.counted } else { (self.line_start, 0) };
+            before + self.text.get(from..self.at).unwrap_or_default().chars().count()
+        };
+        self.counted = (self.at, column);
         Pos { line: self.line, column: column + 1, offset: self.base.offset + self.at }
     }
 }

@@ -51,6 +51,12 @@ pub struct Document<'a> {
     pub duplicates: Vec<Duplicate>,
 }
 
+impl Document<'_> {
+    fn into_owned(self) -> Document<'static> {
+        Document { root: self.root.map(Node::into_owned), duplicates: self.duplicates }
+    }
+}
+
 /// A key that was given again in the same mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duplicate {
@@ -134,11 +140,13 @@ pub struct Error {
     pub column: usize,
     /// What is wrong and what to do about it.
     pub message: String,
+    /// The line has `{{` in it: the text is a template rather than YAML that went wrong.
+    pub template: bool,
 }
 
 impl Error {
     fn at(pos: Pos, message: impl Into<String>) -> Self {
-        Self { line: pos.line, column: pos.column, message: message.into() }
+        Self { line: pos.line, column: pos.column, message: message.into(), template: false }
     }
 }
 
@@ -154,17 +162,23 @@ pub struct Place<'n, 'a> {
 }
 
 impl Place<'_, '_> {
-    /// What to underline: the key of a mapping or sequence, key and value of a scalar, the first line of an element.
+    /// What to underline: the key of a mapping or sequence, key and value of a scalar, the name of a list's element.
     pub fn span(&self) -> Span {
-        match (self.key, &self.node.value) {
-            (Some(key), Value::Map(_) | Value::Seq(_)) => key.span,
-            // A value that stands elsewhere (an alias) or on another line is not part of the underlined entry.
-            (Some(key), _) if self.node.span.start.line == key.span.start.line && self.node.span.end >= key.span.end => {
-                Span { start: key.span.start, end: self.node.span.end }
-            }
-            (Some(key), _) => key.span,
-            (None, _) => self.node.span,
+        match (self.key, self.node.entry("name")) {
+            (Some(key), _) => entry_span(key, self.node),
+            (None, Some((key, name))) => entry_span(key, name),
+            (None, None) => self.node.span,
         }
+    }
+}
+
+/// A value that stands elsewhere (an alias) or on another line is not part of the underlined entry.
+fn entry_span(key: &Key<'_>, node: &Node<'_>) -> Span {
+    let scalar = !matches!(node.value, Value::Map(_) | Value::Seq(_));
+    if scalar && node.span.start.line == key.span.start.line && node.span.end >= key.span.end {
+        Span { start: key.span.start, end: node.span.end }
+    } else {
+        key.span
     }
 }
 
@@ -263,6 +277,25 @@ impl<'a> Node<'a> {
         place
     }
 
+    /// The same node, independent of the text.
+    pub fn into_owned(self) -> Node<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        let value = match self.value {
+            Value::Null => Value::Null,
+            Value::Bool(value) => Value::Bool(value),
+            Value::Number(number) => Value::Number(number),
+            Value::String(text) => Value::String(owned(text)),
+            Value::Seq(items) => Value::Seq(items.into_iter().map(Self::into_owned).collect()),
+            Value::Map(entries) => Value::Map(
+                entries
+                    .into_iter()
+                    .map(|(key, node)| (Key { text: owned(key.text), span: key.span }, node.into_owned()))
+                    .collect(),
+            ),
+        };
+        Node { value, span: self.span, quoted: self.quoted }
+    }
+
     /// Appends this node as JSON text.
     pub fn to_json(&self, out: &mut String) {
         match &self.value {
@@ -314,7 +347,7 @@ fn chunks(text: &str, base: Pos) -> Vec<Result<(&str, Pos), Error>> {
             let rest = rest.trim();
             if !rest.is_empty() && !rest.starts_with('#') {
                 let message = "only a comment may follow `---` on its line: put the document on the next line";
-                chunks.push(Err(Error { line, column: 1, message: message.to_owned() }));
+                chunks.push(Err(Error::at(Pos { line, ..start }, message)));
             }
             start = Pos { line: line + 1, column: 1, offset: base.offset + offset + content.len() };
         }

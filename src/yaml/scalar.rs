@@ -55,8 +55,7 @@ pub(super) fn key(value: Value<'_>) -> Result<Cow<'_, str>, String> {
     }
 }
 
-/// Also what an unquoted `{{ value }}` of a template looks like to a YAML reader.
-pub(super) const KEY_IS_COLLECTION: &str = "a list or mapping cannot be a key: quote the text, or render the template first";
+pub(super) const KEY_IS_COLLECTION: &str = "a list or mapping cannot be a key: quote it if it is meant as text";
 
 /// The value of an integral or finite float as JSON carries it. Go writes integral floats without a fraction.
 pub(super) fn number(float: f64) -> Option<Number> {

@@ -90,7 +90,7 @@ fn keys_become_strings() {
     assert_eq!(all("~: 1\n")[0], json!("1:1: a key is missing before `:`, or is null: quote it if it is meant as text"));
     assert_eq!(
         all("a: {{ .Values.x }}\n")[0],
-        json!("1:5: a list or mapping cannot be a key: quote the text, or render the template first")
+        json!("1:5: this looks like a template, not YAML: render it first (`helm template`) and lint the result")
     );
 }
 
@@ -181,11 +181,7 @@ fn places() {
     };
     for (pointer, exact, expected) in [
         ("/spec", true, "2:1 \"spec\""),
-        (
-            "/spec/containers/0",
-            true,
-            "4:5 \"name: web # ü\\n    args: [\\\"é\\\", b]\\n    livenessProbe:\\n      httpGet: {port: http, path: /}\\n      periodSeconds\"",
-        ),
+        ("/spec/containers/0", true, "4:5 \"name: web\""),
         ("/spec/containers/0/args/1", true, "5:17 \"b\""),
         ("/spec/containers/0/args/0", true, "5:12 \"\\\"é\\\"\""),
         ("/spec/containers/0/livenessProbe", true, "6:5 \"livenessProbe\""),
@@ -193,11 +189,7 @@ fn places() {
         ("/spec/containers/0/livenessProbe/httpGet/path", true, "7:29 \"path: /\""),
         ("/spec/containers/0/livenessProbe/periodSeconds", true, "8:7 \"periodSeconds\""),
         ("/spec/containers/0/livenessProbe/timeoutSeconds", false, "6:5 \"livenessProbe\""),
-        (
-            "/spec/containers/0/readinessProbe/timeoutSeconds",
-            false,
-            "4:5 \"name: web # ü\\n    args: [\\\"é\\\", b]\\n    livenessProbe:\\n      httpGet: {port: http, path: /}\\n      periodSeconds\"",
-        ),
+        ("/spec/containers/0/readinessProbe/timeoutSeconds", false, "4:5 \"name: web\""),
         ("/spec/containers/1/name", true, "9:5 \"name: \\\"x\\n      y\\\"\""),
         ("/metadata", false, "2:1 \"spec:\\n"),
     ] {
@@ -205,6 +197,14 @@ fn places() {
         assert_eq!(place.exact, exact, "{pointer}");
         assert!(show(place).starts_with(expected.trim_end_matches('"')), "{pointer}: {}", show(place));
     }
+    // Long lines are not counted from their beginning for every value.
+    let line = format!(
+        "{{{}\n\"é\": {{\"x\": \"é\"}}}}",
+        (0..50_000).map(|at| format!("\"é{at}\": \"ü\",")).collect::<Vec<_>>().concat()
+    );
+    let documents = parse(&line);
+    let span = documents[0].root.as_ref().unwrap().nearest("/é/x").span();
+    assert_eq!((span.start.line, span.start.column, &line[span.start.offset..span.end.offset]), (2, 7, "\"x\": \"é\""));
     let escaped = parse("a/b: {c~d: 1}\n");
     assert_eq!(escaped[0].root.as_ref().unwrap().pointer("/a~1b/c~0d").unwrap().as_i64(), Some(1));
 }
@@ -218,6 +218,7 @@ fn errors_say_where_and_what_to_do() {
         ("foo:\n  - bar: 1\n   qux: 3\n", "3:4: no element of the list above"),
         ("a: @b\n", "1:4: a plain value cannot begin with this character"),
         ("{{- if x }}\na: b\n", "1:3: this looks like a template"),
+        ("{a: b}: c\n", "1:1: a list or mapping cannot be a key"),
         ("a: \"\\d\"\n", "1:4: unknown escape"),
         ("a: \u{0}\n", "1:4: control character"),
         ("a: [1, 2\n", "2:1: `,` or `]` is missing before this point"),
@@ -226,6 +227,34 @@ fn errors_say_where_and_what_to_do() {
         let shown = documents[0].as_str().unwrap_or_default();
         assert!(shown.starts_with(expected), "{text}: {shown}");
     }
+}
+
+#[test]
+fn lines_may_continue_further_left() {
+    // kubectl takes all of these, and YAML 1.2 none.
+    for (text, expected) in [
+        ("x:\n  - a: [\n      b, # it's ]\n    c]\n    d: e\n", json!({"x": [{"a": ["b", "c"], "d": "e"}]})),
+        ("x:\n  a: [\n    \"é\", 'it''s ]',\n  ]\n  d: e\n", json!({"x": {"a": ["é", "it's ]"], "d": "e"}})),
+        ("x:\n  a: {\nb: c, e: [\n1, 2\n]}\n  d: e\n", json!({"x": {"a": {"b": "c", "e": [1, 2]}, "d": "e"}})),
+        ("x:\n  a: \"é\nc\\\n  f\n\n\"\n  d: e\n", json!({"x": {"a": "é cf\n", "d": "e"}})),
+        ("x:\n  a: 'b\n''c'\n  d: e\n", json!({"x": {"a": "b 'c", "d": "e"}})),
+        ("x:\n  a:\tb\n  c:\t\tf\n  d: e\n", json!({"x": {"a": "b", "c": "f", "d": "e"}})),
+        ("x:\n  a: [\n  b\n  ]\n  c: [\n  b\n  ]\n  d: e\n", json!({"x": {"a": ["b"], "c": ["b"], "d": "e"}})),
+    ] {
+        let documents = parse(text);
+        assert_eq!(json_of(&documents[0]), expected, "{text}");
+        let root = documents[0].root.as_ref().unwrap();
+        let d = ["/x/d", "/x/0/d"].iter().find_map(|pointer| Some(root.nearest(pointer)).filter(|place| place.exact)).unwrap();
+        let span = d.span();
+        assert_eq!(&text[span.start.offset..span.end.offset], "d: e", "{text}");
+        let line = text.lines().nth(span.start.line - 1).unwrap();
+        assert_eq!(line.chars().skip(span.start.column - 1).collect::<String>(), "d: e", "{text}");
+    }
+    let text = "x:\n  a: [\nb,\n  c: d]\n";
+    let documents = parse(text);
+    let span = documents[0].root.as_ref().unwrap().nearest("/x/a/1/c").span();
+    assert_eq!((span.start.line, span.start.column, &text[span.start.offset..span.end.offset]), (4, 3, "c: d"));
+    assert!(all("x:\n  a: [\nb,\nc: d\n")[0].is_string());
 }
 
 fn fragment() -> impl Strategy<Value = String> {

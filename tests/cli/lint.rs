@@ -237,7 +237,7 @@ fn wrong_types_are_errors_with_a_place() {
     assert_snapshot!(run.all(), @r#"
     1 file, 0 workloads: no findings; 1 error
     --- stderr
-    a.yaml:12:65: the API server would refuse this: invalid type: a string, expected i64
+    a.yaml:12:65: the API server would refuse this: invalid type: a string, expected a whole number
     --- exit code 2
     "#);
 }
@@ -258,17 +258,22 @@ fn folders() {
         ("chart/templates/six.yaml", "{{ if }}\n"),
         ("chart/templates/deep/seven.yaml", "{{ if }}\n"),
         ("templates/eight.yaml", &bad),
+        ("files/nine.yaml", "a: {{ .Values.a }}\n"),
+        ("files/array.json", "[1, {}]\n"),
     ]);
     let all = run(folder.path(), &["lint", ".", "--format", "json"], "");
     let files: Vec<_> = places(&all.json()).iter().map(|place| place.split([' ', ':']).nth(1).unwrap().to_owned()).collect();
     assert_eq!(files, ["a/three.yaml", "b/one.yml", "templates/eight.yaml"]);
-    assert_eq!(all.json()["summary"]["skipped"], 2);
-    assert_eq!(all.stderr, "probekeeper: skipped 2 chart templates (lint the output of `helm template`)\n");
+    assert_eq!(all.json()["summary"]["skipped"], 3);
+    assert_eq!(all.stderr, "probekeeper: skipped 3 templates (lint the output of `helm template`)\n");
     assert_eq!(all.code, 1);
 
     // Twice is once, and the order is that of the command line.
     let some = run(folder.path(), &["lint", "b", "a", "./b", "--format", "json"], "").json();
     assert_eq!(some["summary"]["files"], 3);
+    let template = run(folder.path(), &["lint", "files/nine.yaml"], "");
+    assert_eq!(template.code, 2);
+    assert!(template.stderr.starts_with("files/nine.yaml:1:5: this looks like a template"), "{}", template.stderr);
     for named in ["chart/templates/six.yaml", "chart/templates", "chart/templates/deep"] {
         let run = run(folder.path(), &["lint", named], "");
         assert_eq!(run.code, 2);
@@ -346,7 +351,7 @@ fn output_goes_to_a_file_in_one_step() {
     let failed = super::run(folder.path(), &["lint", "a.yaml", "--output", "no/such/report.json"], "");
     assert_snapshot!(failed.all(), @r#"
     --- stderr
-    probekeeper: no/such/report.json: cannot be written: No such file or directory (os error 2)
+    probekeeper: no/such/report.json: cannot be written: No such file or directory
     --- exit code 2
     "#);
 }
@@ -383,4 +388,15 @@ fn the_same_run_gives_the_same_bytes() {
     for _ in 0..5 {
         assert_eq!(run(folder.path(), &["lint", ".", "--format", "json"], "").stdout, first);
     }
+}
+
+#[test]
+fn a_policy_decides() {
+    let folder = folder(&[
+        ("a.yaml", &bad("a")),
+        ("policy.yaml", "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\nrules: { hair-trigger-liveness: warn }\n"),
+    ]);
+    let run = run(folder.path(), &["lint", "--policy", "policy.yaml", "a.yaml", "--format", "json"], "");
+    assert_eq!(run.code, 0);
+    assert_eq!(run.json()["findings"][0]["action"], "warn");
 }

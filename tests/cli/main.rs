@@ -1,5 +1,7 @@
 //! The real binary: what it prints, where, and with which exit code.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+
 mod lint;
 mod rest;
 
@@ -40,8 +42,7 @@ impl Run {
 
 /// Runs the binary in a folder.
 fn run(folder: &Path, args: &[&str], stdin: &str) -> Run {
-    let output = Command::cargo_bin("probekeeper")
-        .unwrap()
+    let output = Command::new(env!("CARGO_BIN_EXE_probekeeper"))
         .current_dir(folder)
         .args(args)
         .env_remove("NO_COLOR")

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::anywhere;
+use super::{anywhere, folder, run};
 
 #[test]
 fn version() {
@@ -99,4 +99,65 @@ fn a_closed_pipe_is_no_error() {
         .output()
         .unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+const POLICY: &str = "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\nprofile: strict\nrules:\n  missing-readiness: off\n";
+
+#[test]
+fn policy_check() {
+    let folder = folder(&[
+        ("good.yaml", POLICY),
+        ("bad.yaml", &POLICY.replace("missing-readiness", "missing-readyness").replace("strict", "strickt")),
+    ]);
+    let good = run(folder.path(), &["policy", "check", "good.yaml"], "");
+    assert!(good.code == 0 && good.stdout.starts_with("good.yaml: valid, profile strict, hash "), "{}", good.all());
+    assert_snapshot!(run(folder.path(), &["policy", "check", "bad.yaml"], "").all(), @r#"
+    --- stderr
+    bad.yaml:3:10: profile: unknown value `strickt`, did you mean `strict`?
+    bad.yaml:5:3: rules: unknown rule `missing-readyness`, did you mean `missing-readiness`?
+    --- exit code 2
+    "#);
+    assert_snapshot!(run(folder.path(), &["policy", "check", "nowhere.yaml"], "").all(), @r#"
+    --- stderr
+    probekeeper: nowhere.yaml: the policy cannot be read: No such file or directory
+    --- exit code 2
+    "#);
+}
+
+#[test]
+fn an_invalid_policy_stops_a_run() {
+    let folder =
+        folder(&[("policy.yaml", "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\nrulez: {}\n"), ("a.yaml", "a: 1\n")]);
+    assert_snapshot!(run(folder.path(), &["lint", "--policy", "policy.yaml", "a.yaml"], "").all(), @r#"
+    --- stderr
+    policy.yaml:3:1: unknown key `rulez`, did you mean `rules`?
+    --- exit code 2
+    "#);
+    assert_snapshot!(run(folder.path(), &["lint", "--policy", "nowhere.yaml", "a.yaml"], "").all(), @r#"
+    --- stderr
+    probekeeper: nowhere.yaml: the policy cannot be read: No such file or directory
+    --- exit code 2
+    "#);
+}
+
+#[test]
+fn policy_show_is_a_policy() {
+    for profile in ["baseline", "recommended", "strict"] {
+        let shown = anywhere(&["policy", "show", "--profile", profile], "");
+        assert!(
+            shown.code == 0 && shown.stdout.starts_with("apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\n"),
+            "{}",
+            shown.all()
+        );
+        let folder = folder(&[("shown.yaml", &shown.stdout)]);
+        let checked = run(folder.path(), &["policy", "check", "shown.yaml"], "");
+        assert_eq!(checked.code, 0, "{}{}", shown.stdout, checked.stderr);
+    }
+}
+
+#[test]
+fn policy_schema_is_a_schema() {
+    let schema = anywhere(&["policy", "schema"], "").json();
+    assert!(schema["$schema"].as_str().is_some_and(|url| url.contains("json-schema.org")), "{schema}");
+    assert!(schema["properties"]["profile"].is_object(), "{schema}");
 }

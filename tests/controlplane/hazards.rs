@@ -67,6 +67,17 @@ fn h2_what_the_author_set_stays() {
     }
 }
 
+/// What somebody edited by hand stays through later changes, also where it equals the API default.
+#[test]
+fn h2_what_was_edited_by_hand_stays_after_server_side_apply() {
+    edited_by_hand_stays("h2-edit-server-side", APPLY_SERVER_SIDE);
+}
+
+#[test]
+fn h2_what_was_edited_by_hand_stays_after_client_side_apply() {
+    edited_by_hand_stays("h2-edit-client-side", APPLY);
+}
+
 /// No handler is ever invented: a later probe of the author's own, with another handler, is taken.
 #[test]
 fn h3_a_probe_of_the_authors_own_can_be_added_later() {
@@ -153,7 +164,7 @@ fn h6_odd_objects_get_the_answer_of_the_api_server() {
     assert_eq!(answer.code, 400, "{answer:?}");
 
     for (n, metadata) in
-        [json!({ "annotations": null }), json!({ "annotations": {} }), json!({ "annotations": { "a/b~c": "d" } })]
+        [json!({ "annotations": null }), json!({ "annotations": {} }), json!({ "annotations": { "example.org/a": "d" } })]
             .into_iter()
             .enumerate()
     {
@@ -256,14 +267,18 @@ fn h9_deployments_roll_out_with_one_new_replica_set() {
 #[test]
 fn h9_jobs_of_an_old_cron_job_are_made() {
     let namespace = Cluster::with_controllers().namespace("h9-cron");
-    namespace.kubectl_with(APPLY, &hourly(&hair_trigger())).ok();
+    let mut container = hair_trigger();
+    container["readinessProbe"]["timeoutSeconds"] = json!(1);
+    namespace.kubectl_with(APPLY, &hourly(&container)).ok();
     let _webhook = Webhook::start(&namespace, None);
     // As the CronJob controller does: a Job with a controller reference to it. `kubectl create job --from` sets the same.
     let output = namespace.kubectl(&["create", "job", "--from=cronjob/hourly", "now"]).ok();
     assert!(output.stderr.contains("hair-trigger-liveness"), "a warning is due: {}", output.stderr);
     assert!(eventually(|| namespace.list("pods").len() == 1), "the Job got no pod");
     let (job, owner) = (namespace.get("job", "now"), namespace.get("cronjob", "hourly"));
-    assert_eq!(KINDS[6].container(&job)["livenessProbe"], KINDS[7].container(&owner)["livenessProbe"]);
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert_eq!(KINDS[6].container(&job)[probe], KINDS[7].container(&owner)[probe], "a child was patched");
+    }
 }
 
 /// A Job's template is immutable: it is patched on CREATE only, so that what may change on a suspended Job still may.
@@ -304,13 +319,14 @@ fn what_was_filled_in_follows_the_author() {
         namespace.kubectl_with(apply, &deployment(&faster)).ok();
         assert_eq!((&liveness()["timeoutSeconds"], &liveness()["failureThreshold"]), (&json!(3), &json!(7)), "{apply:?}");
 
-        // Once the author says it, it is the author's, and the record no longer claims it.
+        // Once the author says it, it is the author's, whatever the record still claims.
         faster["livenessProbe"]["timeoutSeconds"] = json!(3);
         faster["livenessProbe"]["failureThreshold"] = json!(8);
         namespace.kubectl_with(apply, &deployment(&faster)).ok();
         assert_eq!((&liveness()["timeoutSeconds"], &liveness()["failureThreshold"]), (&json!(3), &json!(8)), "{apply:?}");
-        let recorded = recorded(&namespace.get("deployment", "web"));
-        assert!(!recorded.iter().any(|(p, _)| p.contains("livenessProbe")), "{apply:?}: {recorded:?}");
+        faster["livenessProbe"]["periodSeconds"] = json!(10);
+        namespace.kubectl_with(apply, &deployment(&faster)).ok();
+        assert_eq!((&liveness()["timeoutSeconds"], &liveness()["failureThreshold"]), (&json!(3), &json!(8)), "{apply:?}");
     }
 }
 
@@ -325,6 +341,20 @@ fn defaults_can_be_declined() {
     let stored = namespace.get("deployment", "web");
     assert_eq!(first_container(&stored)["livenessProbe"]["timeoutSeconds"], 1);
     assert_eq!(stored["metadata"]["annotations"][RECORD], Value::Null);
+}
+
+fn edited_by_hand_stays(namespace: &str, apply: &[&str]) {
+    let namespace = Cluster::shared().namespace(namespace);
+    let _webhook = Webhook::start(&namespace, None);
+    namespace.kubectl_with(apply, &deployment(&flask())).ok();
+    let edit = json!({ "spec": { "template": { "spec": { "containers": [
+        { "name": "app", "livenessProbe": { "timeoutSeconds": 1 } }] } } } });
+    namespace.kubectl(&["patch", "deployment", "web", "-p", &edit.to_string()]).ok();
+    for image in ["registry.example/app:2", "registry.example/app:3"] {
+        namespace.kubectl(&["set", "image", "deployment/web", &format!("app={image}")]).ok();
+        let stored = namespace.get("deployment", "web");
+        assert_eq!(first_container(&stored)["livenessProbe"]["timeoutSeconds"], 1, "{image}");
+    }
 }
 
 fn named(name: &str, container: &Value) -> Value {

@@ -77,6 +77,33 @@ fn every_kind_without_a_fault_is_stored_as_sent() {
     }
 }
 
+/// What a person reads, to the letter. `INSTA_UPDATE=always` writes it anew.
+#[test]
+fn kubectl_shows_what_is_wrong_and_what_to_write() {
+    let namespace = Cluster::shared().namespace("words");
+    let _webhook = Webhook::start(&namespace, None);
+    let denied = |container: &Value| {
+        let said = namespace.kubectl_with(&["apply", "-f", "-"], &deployment(container)).refused();
+        // The policy's hash changes with every parameter of every rule.
+        let (before, rest) = said.split_once("Policy: recommended (").expect("names the policy");
+        let (_, after) = rest.split_once(')').expect("a hash");
+        format!("{before}Policy: recommended (HASH){after}")
+    };
+    insta::assert_snapshot!("one_problem", denied(&hair_trigger()));
+    let mut two = hair_trigger();
+    two["readinessProbe"]["httpGet"]["port"] = json!("web");
+    insta::assert_snapshot!("two_problems", denied(&two));
+    insta::assert_snapshot!("a_warning", namespace.kubectl_with(&["apply", "-f", "-"], &deployment(&flask())).ok().stderr);
+    // A client that leaves no trace of what its user set: the answer says what was filled in.
+    let created = namespace.kubectl_with(&["create", "-f", "-"], &KINDS[2].object("flask", &flask())).ok();
+    insta::assert_snapshot!("unknown_intent", created.stderr);
+    // The change of an old violation.
+    let old = Cluster::shared().namespace("words-old");
+    old.kubectl_with(&["apply", "-f", "-"], &deployment(&hair_trigger())).ok();
+    let _webhook = Webhook::start(&old, None);
+    insta::assert_snapshot!("an_old_problem", old.kubectl(&["set", "env", "deployment/web", "A=1"]).ok().stderr);
+}
+
 #[test]
 fn every_way_to_create_is_refused_with_the_same_words() {
     let namespace = Cluster::shared().namespace("ways-to-create");

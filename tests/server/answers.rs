@@ -130,3 +130,12 @@ async fn what_is_not_http_is_answered_and_counted() {
     client.closed().await;
     fixture.counted("probekeeper_connections_closed_total{reason=\"bad_request\"} 1").await;
 }
+
+#[tokio::test]
+async fn a_head_without_end_is_cut() {
+    let fixture = Fixture::start(Limits::default());
+    let mut client = Client::connect(&fixture).await;
+    client.send(&format!("POST /validate HTTP/1.1\r\nX-Long: {}", "x".repeat(70_000))).await;
+    assert_eq!(client.reply().await.unwrap().status, 431);
+    client.closed().await;
+}

@@ -151,7 +151,7 @@ fn what_keeps_it_from_starting_is_one_line_and_exit_code_2() {
             ["--tls", &format!("files:{},{}", path("crt"), path("other-key"))],
             format!("the key in {} does not belong", path("other-key")),
         ),
-        (["--ca-out", &nowhere], format!("cannot write {nowhere}")),
+        (["--ca-out", &nowhere], format!("--ca-out: {nowhere}: cannot be written")),
     ] {
         let output = replaced(flags).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();

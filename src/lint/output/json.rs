@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::lint::{Failure, Filled, Found, ObjectRef, Report, Summary};
+use crate::model::ProbeKind;
 
 /// Counts up when a field changes its meaning or goes away.
 const VERSION: u32 = 1;
@@ -64,7 +65,7 @@ impl<'r> From<&'r Found> for Finding<'r> {
             column: found.column,
             object: &found.object,
             container: finding.container.as_deref(),
-            probe: finding.probe.map(|probe| probe.field()),
+            probe: finding.probe.map(ProbeKind::field),
             pointer: &found.pointer,
         }
     }

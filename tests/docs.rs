@@ -1,0 +1,121 @@
+//! Generated pages are current. `UPDATE=1 cargo test --test docs` (or `make docs`) writes them anew.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+
+use std::{fmt::Write as _, fs, path::Path, process::Command};
+
+use probekeeper::{
+    policy::{self, Profile},
+    rules::{RULES, RuleDef},
+};
+
+/// Compares a page with what it should be, or writes it.
+fn page(path: &str, expected: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(file.parent().expect("a folder")).expect("create");
+        fs::write(&file, expected).expect("write");
+        return;
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == expected, "{path} is stale: run `make docs` and commit what it writes");
+}
+
+#[test]
+fn a_page_for_each_rule() {
+    for rule in RULES {
+        page(&format!("docs/rules/{}.md", rule.id), &rule_page(rule));
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules");
+    for entry in fs::read_dir(folder).expect("docs/rules") {
+        let name = entry.expect("entry").file_name().into_string().expect("UTF-8");
+        let id = name.strip_suffix(".md").expect("only pages");
+        assert!(id == "README" || RULES.iter().any(|rule| rule.id == id), "docs/rules/{name} is the page of no rule");
+    }
+}
+
+fn rule_page(rule: &RuleDef) -> String {
+    let mut page = format!("<!-- Generated from src/rules: do not edit. -->\n\n# {}\n\n", rule.id);
+    for line in rule.doc.lines() {
+        let line = line.strip_prefix(' ').unwrap_or(line);
+        // Examples carry what the test expects of them; a reader needs only the language.
+        let line = if line.starts_with("```yaml,") { "```yaml" } else { line };
+        let _ = writeln!(page, "{line}");
+    }
+    let _ = write!(page, "\n## Actions\n\n| profile | action |\n|---|---|\n");
+    for profile in Profile::ALL {
+        let params = rule.profile_params[profile.column()];
+        let with = if params.is_empty() { String::new() } else { format!(", with `{params}`") };
+        let _ = writeln!(page, "| {profile} | {}{with} |", rule.action(profile));
+    }
+    let (_, defaults) = (rule.build)(serde_json::json!({})).expect("defaults");
+    let schema = policy::schema();
+    let described = |name: &str| {
+        let properties = &schema["properties"]["rules"]["properties"][rule.id]["anyOf"][1]["properties"]["params"]["properties"];
+        properties[name]["description"].as_str().unwrap_or_default().replace('\n', " ")
+    };
+    if let Some(params) = defaults.as_object().filter(|params| !params.is_empty()) {
+        let _ = write!(page, "\n## Parameters\n\n| parameter | default | |\n|---|---|---|\n");
+        for (name, default) in params {
+            let default = if default.is_null() { "none".to_owned() } else { format!("`{default}`") };
+            let _ = writeln!(page, "| `{name}` | {default} | {} |", described(name));
+        }
+    }
+    page
+}
+
+#[test]
+fn an_index_of_the_rules() {
+    let mut index = "<!-- Generated from src/rules: do not edit. -->\n\n# Rules\n\n| rule | baseline | recommended | strict | |\n|---|---|---|---|---|\n".to_owned();
+    for rule in RULES {
+        let action = |profile| rule.action(profile).name();
+        let _ = writeln!(
+            index,
+            "| [{id}]({id}.md) | {} | {} | {} | {} |",
+            action(Profile::Baseline),
+            action(Profile::Recommended),
+            action(Profile::Strict),
+            rule.summary(),
+            id = rule.id,
+        );
+    }
+    page("docs/rules/README.md", &index);
+}
+
+#[test]
+fn the_schema_of_a_policy() {
+    page("docs/policy.schema.json", &(serde_json::to_string_pretty(&policy::schema()).expect("JSON") + "\n"));
+}
+
+#[test]
+fn the_command_line_reference() {
+    let help = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_probekeeper"));
+        // What the reader's environment sets is not part of the reference.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PROBEKEEPER_") {
+                command.env_remove(name);
+            }
+        }
+        let output = command.args(arguments).arg("--help").env("COLUMNS", "100").output().expect("the binary runs");
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let mut text = "<!-- Generated from --help: do not edit. -->\n\n# Command line\n".to_owned();
+    let mut queue: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(path) = queue.pop() {
+        let arguments: Vec<&str> = path.iter().map(String::as_str).collect();
+        let shown = help(&arguments);
+        let title = format!("probekeeper {}", path.join(" "));
+        let _ = write!(text, "\n## {}\n\n```text\n{}\n```\n", title.trim_end(), shown.trim_end());
+        let commands = shown.split("Commands:\n").nth(1).unwrap_or_default();
+        let names = commands.lines().take_while(|line| line.starts_with("  ")).filter_map(|line| {
+            let name = line.strip_prefix("  ")?.split(' ').next()?;
+            (!name.is_empty() && name != "help").then(|| name.to_owned())
+        });
+        let mut below: Vec<Vec<String>> = names.map(|name| path.iter().cloned().chain([name]).collect()).collect();
+        below.reverse();
+        queue.extend(below);
+    }
+    page("docs/cli.md", &text.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n"));
+}
