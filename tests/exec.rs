@@ -1,6 +1,6 @@
 //! Exec commands of public charts and manifests, and what is read in them: whether they can fail, and whom they ask.
 
-use std::fmt::Write as _;
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails, in its helpers too")]
 
 use probekeeper::model::{Protocol, Reach, Reading, Workload};
 use proptest::prelude::*;
@@ -726,12 +726,8 @@ fn reading(env: &[(&str, &str)], command: &[&str]) -> String {
             Protocol::Tcp => "tcp",
             Protocol::DataStore(name) | Protocol::Other(name) => name,
         };
-        let mut part = format!("{reach} {protocol} ");
-        match target.port {
-            Some(port) => write!(part, "{port}").expect("a string"),
-            None => part.push('?'),
-        }
-        parts.push(part);
+        let port = target.port.map_or("?".to_owned(), |port| port.to_string());
+        parts.push(format!("{reach} {protocol} {port}"));
         for (_, value) in env.iter().filter_map(|variable| Some((variable["name"].as_str()?, variable["value"].as_str()?))) {
             assert!(value.len() < 3 || !target.host.contains(value), "{command:?} shows a value: {}", target.host);
         }
