@@ -707,7 +707,7 @@ fn reading(env: &[(&str, &str)], command: &[&str]) -> String {
     let probe = container.liveness_probe.as_ref().expect("a probe");
     let reading = Reading::of_probe(probe, container, &workload).expect("an exec probe");
     let mut parts = Vec::new();
-    if reading.cannot_fail.is_some() {
+    if reading.cannot_fail(5).is_some() {
         parts.push("never fails".to_owned());
     }
     for target in reading.targets() {

@@ -38,7 +38,7 @@ impl Rule for ExecHttpClient {
         for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
             for (kind, probe) in container.valid_probes() {
                 let Some(reading) = Reading::of_probe(probe, container, cx.workload) else { continue };
-                if reading.cannot_fail.is_some() {
+                if reading.cannot_fail(probe.timing().timeout).is_some() {
                     continue;
                 }
                 let Some(Call { program, http: Some(http), targets, output_used: false, .. }) = reading.only() else { continue };

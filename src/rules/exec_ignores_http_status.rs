@@ -38,7 +38,7 @@ impl Rule for ExecIgnoresHttpStatus {
             for (kind, probe) in container.valid_probes() {
                 let Some(reading) = Reading::of_probe(probe, container, cx.workload) else { continue };
                 // Where the exit code does not matter at all, another rule says so.
-                if reading.cannot_fail.is_some() {
+                if reading.cannot_fail(probe.timing().timeout).is_some() {
                     continue;
                 }
                 let ignoring = reading.calls.iter().find_map(|call| match call {

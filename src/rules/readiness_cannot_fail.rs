@@ -44,7 +44,11 @@ impl Rule for ReadinessCannotFail {
 /// Reports a probe whose command always exits 0.
 pub(super) fn report(cx: Context<'_>, out: &mut Findings, container: &Container<'_>, kind: ProbeKind) {
     let Some(probe) = container.valid_probe(kind) else { return };
-    let Some(reason) = Reading::of_probe(probe, container, cx.workload).and_then(|reading| reading.cannot_fail) else { return };
+    let Some(reason) =
+        Reading::of_probe(probe, container, cx.workload).and_then(|reading| reading.cannot_fail(probe.timing().timeout))
+    else {
+        return;
+    };
     let message = format!("{} cannot fail: the command {reason}", kind.word());
     let path = if kind == ProbeKind::Readiness { "/ready" } else { "/healthz" };
     let help = format!(

@@ -9,6 +9,8 @@ mod run;
 mod scope;
 mod shell;
 
+use std::cell::Cell;
+
 use outcome::Outcome;
 use run::Run;
 use scope::{Arg, Scope};
@@ -28,8 +30,8 @@ const MAX_DEPTH: usize = 6;
 /// What is known about an exec command.
 #[derive(Debug, Default)]
 pub struct Reading {
-    /// Why it always exits 0, in words that follow "the command"; `None` when it can fail, or might.
-    pub cannot_fail: Option<String>,
+    /// Why it always exits 0 if nothing hangs, and the longest sleep on the way in milliseconds.
+    cannot_fail: Option<(String, i64)>,
     /// Every program it runs, in order, as far as they could be found.
     pub calls: Vec<Call>,
     /// Index of the call whose exit code is the whole probe: nothing else is run but `exit` and messages.
@@ -37,16 +39,15 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Reads a probe; `None` when it runs no command.
-    pub fn of_probe(probe: &Probe<'_>, container: &Container<'_>, workload: &Workload<'_>) -> Option<Self> {
+    /// Reads a probe of this container, once; `None` when it runs no command.
+    pub fn of_probe<'p>(probe: &'p Probe<'_>, container: &Container<'_>, workload: &Workload<'_>) -> Option<&'p Self> {
         match probe.handler()? {
-            Handler::Exec(exec) => Some(Self::of(exec, container, workload, probe.timing().timeout)),
+            Handler::Exec(exec) => Some(exec.reading.get_or_init(|| Box::new(Self::of(exec, container, workload)))),
             Handler::HttpGet(_) | Handler::TcpSocket(_) | Handler::Grpc(_) => None,
         }
     }
 
-    /// Reads the command of a probe whose timeout is `timeout` seconds.
-    pub fn of(exec: &Exec<'_>, container: &Container<'_>, workload: &Workload<'_>, timeout: i64) -> Self {
+    fn of(exec: &Exec<'_>, container: &Container<'_>, workload: &Workload<'_>) -> Self {
         let bytes: usize = exec.command.iter().map(|text| text.len()).sum();
         if bytes > MAX_BYTES || exec.command.len() > MAX_COMMANDS || exec.command.iter().any(|text| shell::has_stand_in(text)) {
             return Self::default();
@@ -54,11 +55,18 @@ impl Reading {
         let scope = Scope::new(container, workload);
         let words = scope.arguments(exec);
         let (_, arguments) = run::expand(&words, &scope);
-        let cannot_fail = Outcome { scope: &scope, timeout }.arguments(arguments.clone(), 0);
+        let outcome = Outcome { scope: &scope, longest_sleep: Cell::new(0) };
+        let cannot_fail = outcome.arguments(arguments.clone(), 0).map(|reason| (reason, outcome.longest_sleep.get()));
         let mut walk = Walk { scope, calls: Vec::new(), functions: Vec::new(), structured: false, budget: MAX_COMMANDS };
         walk.arguments(arguments, false, 0);
         let sole = walk.sole();
         Self { cannot_fail, calls: walk.calls, sole }
+    }
+
+    /// Why it always exits 0 within `timeout` seconds, in words that follow "the command"; `None` when it can fail, or might.
+    pub fn cannot_fail(&self, timeout: i64) -> Option<&str> {
+        let (reason, longest_sleep) = self.cannot_fail.as_ref()?;
+        (*longest_sleep < timeout.saturating_mul(1000)).then_some(reason)
     }
 
     /// Whom it asks.

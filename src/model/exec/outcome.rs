@@ -1,5 +1,7 @@
 //! Whether a command can exit with anything but 0. When unsure the answer is that it can.
 
+use std::cell::Cell;
+
 use super::{
     run::{self, Run},
     scope::{Arg, Scope},
@@ -12,8 +14,8 @@ const MAX_DEPTH: usize = 6;
 /// Judges exit codes.
 pub(super) struct Outcome<'c> {
     pub(super) scope: &'c Scope<'c>,
-    /// The probe's timeout in seconds: a `sleep` that outlasts it fails.
-    pub(super) timeout: i64,
+    /// The longest `sleep` met, in milliseconds: one that outlasts the probe's timeout makes it fail.
+    pub(super) longest_sleep: Cell<i64>,
 }
 
 impl Outcome<'_> {
@@ -38,16 +40,23 @@ impl Outcome<'_> {
                 (!plain.contains(['%', shell::UNKNOWN]) && !plain.starts_with('-')).then(|| "`printf` always exits 0".to_owned())
             }
             "sleep" => {
-                let millis = run::sleep_millis(arguments)?;
-                (millis < self.timeout.saturating_mul(1000)).then(|| {
-                    format!("`sleep {}` ends within the timeout and exits 0", arguments.first().map_or("", |first| first.shown()))
-                })
+                self.sleeps(arguments)?;
+                Some(format!(
+                    "`sleep {}` ends within the timeout and exits 0",
+                    arguments.first().map_or("", |first| first.shown())
+                ))
             }
             "exit" if matches!(arguments, [code] if code.value == "0" && code.shown.is_none()) => {
                 Some("`exit 0` always exits 0".to_owned())
             }
             _ => None,
         }
+    }
+
+    fn sleeps(&self, arguments: &[Arg]) -> Option<()> {
+        let millis = run::sleep_millis(arguments)?;
+        self.longest_sleep.set(self.longest_sleep.get().max(millis));
+        Some(())
     }
 
     fn script(&self, script: &Script, errexit: bool, depth: usize) -> Option<String> {
@@ -165,8 +174,7 @@ impl Outcome<'_> {
                     .any(|flag| !flag.value.starts_with('+') && flag.value.contains(['e', 'u', 'o', 'n', shell::UNKNOWN])),
                 "exec" | "return" | "kill" | "." | "source" | "eval" | "trap" | "shift" | "alias" | "break" | "continue"
                 | "shopt" | "wait" => true,
-                // An interactive or endless program would time out.
-                "sleep" => run::sleep_millis(rest).is_none_or(|millis| millis >= self.timeout.saturating_mul(1000)),
+                "sleep" => self.sleeps(rest).is_none(),
                 _ => depth >= MAX_DEPTH,
             }
         })
