@@ -661,6 +661,12 @@ const MADE_UP: &[Row<'_>] = &[
         "remote Kafka 9092; remote Kafka 9092",
     ),
     ("", &[], &["kafka-topics.sh", "--bootstrap-server", "localhost:9092", "--list"], "local Kafka 9092"),
+    (
+        "",
+        &[],
+        &["etcdctl", "--endpoints=localhost:2379,https://etcd-1:2379", "endpoint", "health"],
+        "local etcd 2379; own etcd 2379",
+    ),
     ("", &[], &["nslookup", "kubernetes.default"], "unknown dns 53"),
     ("", &[], &["dig", "@8.8.8.8", "example.com"], "remote dns 53"),
     ("", &[], &["su", "-", "postgres", "-c", "pg_isready -h db"], "remote PostgreSQL 5432"),

@@ -351,7 +351,7 @@ impl Client<'_> {
     fn list(&self, places: Option<&Arg>, protocol: Protocol, default_port: u16) -> Vec<Target> {
         let default_port = Some(default_port).filter(|port| *port > 0);
         let Some(places) = places else { return vec![self.local(protocol, default_port)] };
-        places.split(',').iter().map(|place| self.place(place, protocol, default_port)).collect()
+        members(places.split(',').iter().map(|place| self.place(place, protocol, default_port)).collect())
     }
 
     fn place(&self, place: &Arg, protocol: Protocol, default_port: Option<u16>) -> Target {
@@ -693,16 +693,17 @@ impl Client<'_> {
         let set = hosts
             .first()
             .and_then(|first| first.value.split_once('/'))
-            .filter(|(_, rest)| rest.contains(':'))
+            .filter(|(set, rest)| !set.contains(':') && rest.contains(':'))
             .map(|(set, _)| set.len() + 1);
-        hosts
+        let targets = hosts
             .iter()
             .enumerate()
             .map(|(index, host)| {
                 let host = if index == 0 { host.after(set.unwrap_or(0)) } else { host.clone() };
                 self.place(&host, Protocol::DataStore("MongoDB"), default)
             })
-            .collect()
+            .collect();
+        members(targets)
     }
 
     fn kafka(&self, arguments: &[Arg]) -> Vec<Target> {
@@ -822,6 +823,16 @@ impl Client<'_> {
         let fallback = self.scope.environment(variable);
         self.list(value.or(fallback).as_ref(), Protocol::Http, port)
     }
+}
+
+/// Places of one cluster: where this pod is among them, the others are its own fellows, and one answer is enough.
+fn members(mut targets: Vec<Target>) -> Vec<Target> {
+    if targets.iter().any(|target| matches!(target.reach, Reach::Local | Reach::OwnService)) {
+        for target in targets.iter_mut().filter(|target| target.reach == Reach::Remote) {
+            target.reach = Reach::OwnService;
+        }
+    }
+    targets
 }
 
 /// `tcp:host\instance,port`.
