@@ -686,6 +686,8 @@ const MADE_UP: &[Row<'_>] = &[
     ("", &[], &["curl", "--some-new-option", "value", "http://localhost/"], "unknown http 80; local http 80"),
     ("", &[], &["curl", "--resolve", "orders:80:127.0.0.1", "http://orders/"], "unknown http 80"),
     ("", &[], &["nc", "-l", "-p", "8080"], ""),
+    ("", &[], &["curl", "-f", "http://db.\u{1b}[31m/"], "unknown http 80"),
+    ("", &[], &["sh", "-c", "curl -f http://orders.$NAMESPACE.svc/"], "remote http 80"),
     ("", &[], &["sh", "-c", "echo curl http://orders"], "never fails"),
     ("", &[], &["sh", "-c", "grep 'curl http://orders' /log"], ""),
 ];

@@ -41,10 +41,12 @@ pub(super) fn reach(host: &str, scope: &Scope<'_>) -> Reach {
     if first.contains(SETTING) {
         return if first.chars().count() == 1 { Reach::Setting } else { Reach::Unknown };
     }
-    let name_like = first.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    // Behind the first dot, a namespace or domain may be unknown.
+    let name_like = first.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && lower.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | OWN | UNKNOWN | SETTING));
     // `127.1`, `0`, a port in the place of a host.
     let number_like = lower.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if !name_like || number_like || lower.contains(char::is_whitespace) {
+    if !name_like || number_like {
         return if lower.starts_with("127.") { Reach::Local } else { Reach::Unknown };
     }
     own_name(first, &lower, scope)
