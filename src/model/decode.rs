@@ -216,6 +216,10 @@ pub(super) struct Spec<'a> {
     #[serde(default)]
     pub(super) host_network: Option<bool>,
     #[serde(borrow, default)]
+    pub(super) hostname: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub(super) host_aliases: Vec<HostAlias<'a>>,
+    #[serde(borrow, default)]
     pub(super) template: Option<Box<Template<'a>>>,
     #[serde(borrow, default)]
     pub(super) job_template: Option<Box<Template<'a>>>,
@@ -225,6 +229,15 @@ pub(super) struct Spec<'a> {
     pub(super) progress_deadline_seconds: Option<i64>,
     #[serde(default)]
     pub(super) min_ready_seconds: Option<i64>,
+}
+
+/// An entry of the pod's `/etc/hosts`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct HostAlias<'a> {
+    #[serde(borrow, default)]
+    pub(super) ip: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub(super) hostnames: Vec<Text<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
