@@ -13,8 +13,12 @@ mod liveness_not_slower_than_readiness;
 mod loopback_host;
 mod missing_readiness;
 mod no_startup_allowance;
+mod pdb_blocks_unready;
 mod readiness_calls_other_service;
 mod readiness_cannot_fail;
+mod readiness_cycle;
+mod service_ignores_readiness;
+mod service_port_mismatch;
 mod timeout_exceeds_period;
 mod unknown_port_name;
 mod unusable_path;
@@ -29,6 +33,7 @@ pub static RULES: &[&RuleDef] = &[
     &loopback_host::DEF,
     &liveness_calls_other_service::DEF,
     &readiness_calls_other_service::DEF,
+    &readiness_cycle::DEF,
     &readiness_cannot_fail::DEF,
     &hair_trigger_liveness::DEF,
     &aggressive_liveness::DEF,
@@ -36,6 +41,9 @@ pub static RULES: &[&RuleDef] = &[
     &no_startup_allowance::DEF,
     &timeout_exceeds_period::DEF,
     &missing_readiness::DEF,
+    &service_port_mismatch::DEF,
+    &service_ignores_readiness::DEF,
+    &pdb_blocks_unready::DEF,
 ];
 
 /// The rule of an identifier.
