@@ -79,7 +79,8 @@ fn in_this_set(asked: &Asked<'_>, readiness: bool) -> String {
     let verb = if readiness { "calls the readiness of" } else { "calls" };
     let message = format!("{verb} {service}, which is in this set");
     let fallen = asked.cascade();
-    let with = |shown| format!("{message}: when it is down, so are {}", listed(fallen.iter().copied(), shown));
+    let so = if fallen.len() == 1 { "so is" } else { "so are" };
+    let with = |shown| format!("{message}: when it is down, {so} {}", listed(fallen.iter().copied(), shown));
     // As many names as a message has room for.
     let fitting = [4, 3, 2, 1].into_iter().map(with).find(|message| message.chars().count() <= Finding::MESSAGE_RUNES);
     fitting.filter(|_| !fallen.is_empty()).unwrap_or(message)
