@@ -72,11 +72,8 @@ impl Graph {
         let mut asked: Vec<usize> = self.edges.iter().flat_map(|edge| edge.to.iter().copied()).collect();
         asked.sort_unstable();
         asked.dedup();
-        let mut cascades: Vec<_> = asked
-            .into_iter()
-            .map(|node| (node, self.cascade(&[node])))
-            .filter(|(_, fallen)| !fallen.is_empty())
-            .collect();
+        let mut cascades: Vec<_> =
+            asked.into_iter().map(|node| (node, self.cascade(&[node]))).filter(|(_, fallen)| !fallen.is_empty()).collect();
         cascades.sort_by_key(|(_, fallen)| std::cmp::Reverse(fallen.len()));
         cascades
     }

@@ -255,8 +255,7 @@ impl Selector {
         self.labels.iter().all(|(key, value)| member.label(key) == Some(value))
             && self.expressions.iter().all(|expression| {
                 let found = member.label(&expression.key);
-                let among =
-                    |value: &str| expression.values.iter().flatten().any(|candidate| &**candidate == value);
+                let among = |value: &str| expression.values.iter().flatten().any(|candidate| &**candidate == value);
                 match expression.operator {
                     Operator::In => found.is_some_and(among),
                     Operator::NotIn => !found.is_some_and(among),

@@ -144,7 +144,8 @@ impl Graph {
                 self.node_of.push(None);
                 continue;
             }
-            let node = Node::Workload { namespace: member.namespace.clone(), name: member.name.clone(), kind: member.kind.name() };
+            let node =
+                Node::Workload { namespace: member.namespace.clone(), name: member.name.clone(), kind: member.kind.name() };
             let next = self.nodes.len();
             let number = *known.entry(node).or_insert_with_key(|node| {
                 self.nodes.push(node.clone());
@@ -196,7 +197,9 @@ impl Graph {
         }
         for (at, budget) in self.budgets.iter().enumerate() {
             let candidates = if budget.selector.labels.is_empty() {
-                (0..self.members.len()).filter(|at| self.members.get(*at).is_some_and(|m| m.namespace == budget.namespace)).collect()
+                (0..self.members.len())
+                    .filter(|at| self.members.get(*at).is_some_and(|m| m.namespace == budget.namespace))
+                    .collect()
             } else {
                 self.having(budget.namespace.as_deref(), &budget.selector.labels)
             };
@@ -382,7 +385,11 @@ impl Graph {
         let mut cycles = Vec::new();
         let mut seen = BTreeSet::new();
         for (node, circle) in self.circles.iter().enumerate() {
-            if self.edges.iter().any(|edge| edge.from == node && edge.to.contains(&node) && edge.ask.probe == ProbeKind::Readiness) {
+            if self
+                .edges
+                .iter()
+                .any(|edge| edge.from == node && edge.to.contains(&node) && edge.ask.probe == ProbeKind::Readiness)
+            {
                 cycles.push(vec![node]);
             }
             if let Some(circle) = circle
@@ -402,7 +409,10 @@ impl Graph {
                 *to == edge.from
                     || (edge.to.len() == 1
                         && edge.needs_ready
-                        && self.circles.get(edge.from).is_some_and(|circle| circle.is_some() && self.circles.get(*to) == Some(circle)))
+                        && self
+                            .circles
+                            .get(edge.from)
+                            .is_some_and(|circle| circle.is_some() && self.circles.get(*to) == Some(circle)))
             })
     }
 

@@ -1,4 +1,7 @@
-use super::{Context, Finding, Findings, Rule, finding::{listed, shorten}};
+use super::{
+    Context, Finding, Findings, Rule,
+    finding::{listed, shorten},
+};
 use crate::graph::{Asked, asks_readiness};
 use crate::model::{Handler, PortRef, ProbeKind};
 
@@ -61,7 +64,9 @@ impl Rule for ReadinessCallsOtherService {
             let readiness = asks_readiness(path);
             let message = match cx.around.and_then(|around| around.asked(host, path)) {
                 Some(asked) => in_this_set(&asked, readiness),
-                None if readiness => format!("readiness asks for the readiness of another service, \"{host}\": one outage cascades"),
+                None if readiness => {
+                    format!("readiness asks for the readiness of another service, \"{host}\": one outage cascades")
+                }
                 None => format!("readiness asks another service, \"{host}\""),
             };
             let help = format!("{}:\n  {handler}:   # without host: this container itself", kind.field());

@@ -85,7 +85,10 @@ impl Rule for ReadinessCycle {
             };
             let Some(asked) = around.asked(host, path) else { continue };
             let message = if asked.own {
-                format!("readiness asks its own Service, \"{}\", which sends requests only to pods that are ready already", asked.service.name)
+                format!(
+                    "readiness asks its own Service, \"{}\", which sends requests only to pods that are ready already",
+                    asked.service.name
+                )
             } else if let Some(circle) = asked.circle() {
                 format!("readiness waits for itself: {}", round(&circle))
             } else {

@@ -89,8 +89,10 @@ impl Rule for ServiceIgnoresReadiness {
         }
         let ready = |kind| cx.workload.containers.iter().find(move |container| container.valid_probe(kind).is_some());
         let (Some(service), Some(container)) = (around.services().next(), ready(ProbeKind::Readiness)) else { return };
-        let message =
-            format!("Service \"{}\" sends requests to pods that are not ready (publishNotReadyAddresses)", shorten(&service.name, 63));
+        let message = format!(
+            "Service \"{}\" sends requests to pods that are not ready (publishNotReadyAddresses)",
+            shorten(&service.name, 63)
+        );
         let help = "# in the Service, or in a second one for clients\npublishNotReadyAddresses: false".to_owned();
         out.probe(cx, container, ProbeKind::Readiness, "", message, help);
     }

@@ -83,7 +83,8 @@ impl Rule for ServicePortMismatch {
         let mut targets: Vec<i64> = services.iter().flat_map(|service| around.targets(service)).collect();
         targets.sort_unstable();
         targets.dedup();
-        let checked: Vec<_> = cx.workload.containers.iter().filter_map(|container| Some((container, checked(cx, container)?))).collect();
+        let checked: Vec<_> =
+            cx.workload.containers.iter().filter_map(|container| Some((container, checked(cx, container)?))).collect();
         if checked.iter().any(|(_, (_, port))| targets.contains(port)) {
             return;
         }
@@ -93,11 +94,17 @@ impl Rule for ServicePortMismatch {
             let numbers: Vec<String> = targets.iter().map(ToString::to_string).collect();
             let (message, help) = match targets.first() {
                 Some(target) => (
-                    format!("readiness checks port {port}, but requests go to {} ({noun} {names})", listed(numbers.iter().map(String::as_str), 3)),
+                    format!(
+                        "readiness checks port {port}, but requests go to {} ({noun} {names})",
+                        listed(numbers.iter().map(String::as_str), 3)
+                    ),
                     format!("readinessProbe:\n  {at}: {target}").replace('/', ":\n    "),
                 ),
                 None => (
-                    format!("readiness checks port {port}, but {noun} {names} targets {}, which no container declares", unknown(around)),
+                    format!(
+                        "readiness checks port {port}, but {noun} {names} targets {}, which no container declares",
+                        unknown(around)
+                    ),
                     "# in the Service\nports:\n  - targetPort:   # a name that a container declares, or a number".to_owned(),
                 ),
             };

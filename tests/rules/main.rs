@@ -30,10 +30,8 @@ fn findings(rule: &'static RuleDef, params: &str, text: &str) -> Vec<Finding> {
         facts.extend(Fact::from_json(field("apiVersion"), field("kind"), &json));
         objects.push(json);
     }
-    let workloads: Vec<Workload<'_>> = objects
-        .iter()
-        .filter_map(|json| Workload::from_json(json).unwrap_or_else(|error| panic!("{error}\n{text}")))
-        .collect();
+    let workloads: Vec<Workload<'_>> =
+        objects.iter().filter_map(|json| Workload::from_json(json).unwrap_or_else(|error| panic!("{error}\n{text}"))).collect();
     // With nothing else in the text, the workload is judged by itself, as in the webhook.
     let set = facts.len() + workloads.len() > 1;
     facts.extend(workloads.iter().map(|workload| Fact::Member(Member::of(workload).expect("a whole workload"))));

@@ -36,7 +36,10 @@ const BEND_WIDTH: f64 = 16.0;
 enum Slot {
     Node(usize),
     /// A line on its way through.
-    Bend { line: usize, layer: usize },
+    Bend {
+        line: usize,
+        layer: usize,
+    },
 }
 
 /// Lays out the lines `(from, to)`. `width` tells how wide a node's box is.

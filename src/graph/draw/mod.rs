@@ -28,8 +28,7 @@ fn names<'g>(graph: &'g Graph, fallen: &[Fallen], fall: Fall, step: usize) -> Ve
 
 /// Nodes that ask or are asked: the rest has nothing to draw.
 fn connected(graph: &Graph) -> Vec<usize> {
-    let mut nodes: Vec<usize> =
-        graph.edges().iter().flat_map(|edge| edge.to.iter().copied().chain([edge.from])).collect();
+    let mut nodes: Vec<usize> = graph.edges().iter().flat_map(|edge| edge.to.iter().copied().chain([edge.from])).collect();
     nodes.sort_unstable();
     nodes.dedup();
     nodes

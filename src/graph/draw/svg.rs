@@ -25,13 +25,10 @@ pub fn svg(graph: &Graph) -> String {
     );
     // Writing to a String cannot fail.
     let _ = writeln!(out, "<g transform=\"translate({shift} 0)\">");
-    for (arrow, points) in arrows.iter().zip(&layout.lines) {
-        let class = [
-            "line",
-            if arrow.readiness { "" } else { " other" },
-            if arrow.circular { " circular" } else { "" },
-        ]
-        .concat();
+    // Red lines last, so that they lie on top.
+    let (circular, plain): (Vec<_>, Vec<_>) = arrows.iter().zip(&layout.lines).partition(|(arrow, _)| arrow.circular);
+    for (arrow, points) in plain.into_iter().chain(circular) {
+        let class = ["line", if arrow.readiness { "" } else { " other" }, if arrow.circular { " circular" } else { "" }].concat();
         let head = if arrow.circular { "circular-head" } else { "head" };
         let own = layout.boxes.iter().find(|placed| arrow.from == arrow.to && placed.node == arrow.from);
         let way = own.map_or_else(|| curve(points), |placed| loop_at(placed.x + placed.width / 2.0, placed.y));
@@ -78,8 +75,8 @@ text { fill: #e6edf5; } .legend { fill: #a9b6c8; }
 }
 </style>
 <defs>
-<marker id=\"head\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\" markerUnits=\"userSpaceOnUse\"><path class=\"head\" d=\"M0 0 10 5 0 10z\"/></marker>
-<marker id=\"circular-head\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\" markerUnits=\"userSpaceOnUse\"><path class=\"circular-head\" d=\"M0 0 10 5 0 10z\"/></marker>
+<marker id=\"head\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"10\" markerHeight=\"10\" orient=\"auto\" markerUnits=\"userSpaceOnUse\"><path class=\"head\" d=\"M0 0 10 5 0 10z\"/></marker>
+<marker id=\"circular-head\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"11\" markerHeight=\"11\" orient=\"auto\" markerUnits=\"userSpaceOnUse\"><path class=\"circular-head\" d=\"M0 0 10 5 0 10z\"/></marker>
 </defs>
 ";
 
@@ -171,7 +168,16 @@ fn curve(points: &[(f64, f64)]) -> String {
 
 /// A loop at the right side of a box.
 fn loop_at(x: f64, y: f64) -> String {
-    format!("M{x:.1} {:.1} C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}", y - 8.0, x + 24.0, y - 22.0, x + 24.0, y + 22.0, x + 1.0, y + 8.0)
+    format!(
+        "M{x:.1} {:.1} C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}",
+        y - 8.0,
+        x + 24.0,
+        y - 22.0,
+        x + 24.0,
+        y + 22.0,
+        x + 1.0,
+        y + 8.0
+    )
 }
 
 fn escaped(text: &str) -> String {

@@ -62,6 +62,9 @@ pub fn text(graph: &Graph) -> String {
         1 => "1 cycle".to_owned(),
         more => format!("{more} cycles"),
     };
-    let _ = writeln!(out, "{workloads} {noun}: the probes of {asking} ask others, {circles}");
+    let _ = match asking {
+        0 => writeln!(out, "{workloads} {noun}: no probe asks others"),
+        _ => writeln!(out, "{workloads} {noun}: the probes of {asking} ask others, {circles}"),
+    };
     out
 }
