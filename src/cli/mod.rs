@@ -1,6 +1,7 @@
 //! The command line: arguments here, one thin file per command.
 
 mod completions;
+mod graph;
 mod lint;
 mod policy;
 mod rules;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Judge manifests in files, folders or standard input
     Lint(lint::LintArgs),
+    /// Show whose probes ask whom, cycles, and who falls with whom
+    Graph(graph::GraphArgs),
     /// Run the admission webhook
     Serve(serve::ServeArgs),
     /// List and explain the rules
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Lint(args) => lint::run(&args),
+        Command::Graph(args) => graph::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Policy(command) => policy::run(&command),

@@ -1,7 +1,7 @@
 //! A workload: an object with a pod template, and where its parts are.
 
 use super::{
-    Container, DecodeError, List, Metadata, Object, ProbeKind,
+    Container, DecodeError, Host, List, Metadata, Object, Probe, ProbeKind, classify_host,
     decode::{Spec, Template},
 };
 
@@ -234,6 +234,14 @@ impl<'a> Workload<'a> {
     /// Whether its pods run until they are told to stop: everything but jobs and bare Pods that do not restart always.
     pub fn is_long_running(&self) -> bool {
         self.kind.runs_on() && (self.kind != Kind::Pod || self.restart_policy.as_deref().is_none_or(|policy| policy == "Always"))
+    }
+
+    /// Handler field and host of a probe that asks another machine. An address on the node's network may be the pod's own, and is not reported: when
+    /// unsure, no finding.
+    pub fn other_host<'p>(&self, probe: &'p Probe<'_>) -> Option<(&'static str, &'p str)> {
+        let (handler, host) = probe.handler()?.host()?;
+        let maybe_own = self.host_network && host.parse::<std::net::IpAddr>().is_ok();
+        (classify_host(Some(host)) == Host::Other && !maybe_own).then_some((handler, host))
     }
 
     /// JSON pointer of a container.

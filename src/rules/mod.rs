@@ -20,9 +20,13 @@ mod liveness_not_slower_than_readiness;
 mod loopback_host;
 mod missing_readiness;
 mod no_startup_allowance;
+mod pdb_blocks_unready;
 mod readiness_calls_data_store;
 mod readiness_calls_other_service;
 mod readiness_cannot_fail;
+mod readiness_cycle;
+mod service_ignores_readiness;
+mod service_port_mismatch;
 mod timeout_exceeds_period;
 mod unknown_port_name;
 mod unusable_path;
@@ -38,6 +42,7 @@ pub static RULES: &[&RuleDef] = &[
     &liveness_calls_other_service::DEF,
     &readiness_calls_other_service::DEF,
     &readiness_calls_data_store::DEF,
+    &readiness_cycle::DEF,
     &readiness_cannot_fail::DEF,
     &liveness_cannot_fail::DEF,
     &exec_unexpanded_variable::DEF,
@@ -52,6 +57,9 @@ pub static RULES: &[&RuleDef] = &[
     &exec_http_client::DEF,
     &frequent_exec::DEF,
     &costly_exec::DEF,
+    &service_port_mismatch::DEF,
+    &service_ignores_readiness::DEF,
+    &pdb_blocks_unready::DEF,
 ];
 
 /// The rule of an identifier.

@@ -1,4 +1,9 @@
-use super::{Context, Findings, Rule, liveness_calls_other_service::report};
+use super::{
+    Context, Finding, Findings, Rule,
+    finding::{listed, shorten},
+    liveness_calls_other_service::report,
+};
+use crate::graph::{Asked, asks_readiness};
 use crate::model::{Handler, PortRef, ProbeKind, Reading, data_store};
 
 declare_rule! {
@@ -12,6 +17,8 @@ declare_rule! {
     /// own. So are the sidecars of service meshes.
     ///
     /// It only warns where a command's host is set in another object, or looks like the workload's own Service.
+    ///
+    /// Over a set of files (`probekeeper lint DIR`) it says which of the others are taken down with it.
     ///
     /// A call that the container makes *inside* its own readiness handler does the same harm, but cannot be seen in YAML.
     ///
@@ -65,13 +72,32 @@ impl Rule for ReadinessCallsOtherService {
                 Some(Handler::HttpGet(http)) => http.path.as_deref().unwrap_or_default(),
                 _ => "",
             };
-            let message = if path.to_ascii_lowercase().contains("ready") || path.to_ascii_lowercase().contains("readiness") {
-                format!("readiness asks for the readiness of another service, \"{host}\": one outage cascades")
-            } else {
-                format!("readiness asks another service, \"{host}\"")
+            let readiness = asks_readiness(path);
+            let message = match cx.around.and_then(|around| around.asked(host, path)) {
+                Some(asked) => in_this_set(&asked, readiness),
+                None if readiness => {
+                    format!("readiness asks for the readiness of another service, \"{host}\": one outage cascades")
+                }
+                None => format!("readiness asks another service, \"{host}\""),
             };
             let help = format!("{}:\n  {handler}:   # without host: this container itself", kind.field());
             out.probe(cx, container, kind, &format!("{handler}/host"), message, help);
         }
     }
+}
+
+/// Whom it asks and who falls with that one, by name. The Service passes requests only to ready pods, so any question asks for readiness too.
+fn in_this_set(asked: &Asked<'_>, readiness: bool) -> String {
+    let service = shorten(&asked.service.name, 30);
+    if asked.own {
+        return format!("readiness calls its own Service, \"{service}\": other pods answer for this one");
+    }
+    let verb = if readiness { "calls the readiness of" } else { "calls" };
+    let message = format!("{verb} {service}, which is in this set");
+    let fallen = asked.cascade();
+    let so = if fallen.len() == 1 { "so is" } else { "so are" };
+    let with = |shown| format!("{message}: when it is down, {so} {}", listed(fallen.iter().copied(), shown));
+    // As many names as a message has room for.
+    let fitting = [4, 3, 2, 1].into_iter().map(with).find(|message| message.chars().count() <= Finding::MESSAGE_RUNES);
+    fitting.filter(|_| !fallen.is_empty()).unwrap_or(message)
 }

@@ -590,6 +590,10 @@ fn the_generators_reach_patches_denials_and_every_rule() {
         .filter(|rule| strict.rules.iter().any(|active| active.def == **rule))
         .map(|rule| rule.id)
         .filter(|rule| !fired.contains(rule))
+        // These need other objects beside the workload, of which a single review knows nothing.
+        .filter(|rule| {
+            !["readiness-cycle", "service-port-mismatch", "service-ignores-readiness", "pdb-blocks-unready"].contains(rule)
+        })
         .collect();
     assert!(silent.is_empty(), "{silent:?}");
     assert!(patches > 200 && denials > 50 && denials < 390, "{patches} patches, {denials} denials");
