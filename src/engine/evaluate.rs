@@ -42,17 +42,17 @@ pub fn evaluate(policy: &Policy, workload: &Workload<'_>) -> Evaluation {
     Evaluation { findings, rule_errors }
 }
 
-/// Where a more severe rule already says the same of the same probe, the milder one is silent.
+/// Where a better rule already says the same of the same probe, the milder one is silent.
 fn drop_covered(findings: &mut Vec<Finding>) {
-    if !findings.iter().any(|finding| finding.rule.covered_by.is_some()) {
+    if !findings.iter().any(|finding| !finding.rule.covered_by.is_empty()) {
         return;
     }
     let spoken: Vec<_> =
         findings.iter().map(|finding| (finding.rule.id, finding.container.clone(), finding.probe, finding.action)).collect();
     findings.retain(|finding| {
-        !finding.rule.covered_by.is_some_and(|severe| {
+        !finding.rule.covered_by.iter().any(|better| {
             spoken.iter().any(|(rule, container, probe, action)| {
-                *rule == severe && *container == finding.container && *probe == finding.probe && *action >= finding.action
+                rule == better && *container == finding.container && *probe == finding.probe && *action >= finding.action
             })
         })
     });

@@ -1,11 +1,12 @@
 //! Containers: what of them bears on probes.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     Text,
     decode::nullable,
-    probe::{Exec, Probe, ProbeKind},
+    pre_stop::PreStop,
+    probe::{Exec, PortRef, Probe, ProbeKind},
 };
 
 /// A container of the pod template.
@@ -36,9 +37,12 @@ pub struct Container<'a> {
     /// Hooks.
     #[serde(borrow, default)]
     pub lifecycle: Option<Lifecycle<'a>>,
-    /// `Always` on an init container makes it a native sidecar.
+    /// `Always` on an init container makes it a native sidecar; on any container it overrides the pod's.
     #[serde(borrow, default)]
     pub restart_policy: Option<Text<'a>>,
+    /// Exceptions to the restart policy by exit code; only whether there are any.
+    #[serde(default)]
+    pub restart_policy_rules: Option<IgnoredAny>,
     /// Which list of the pod spec holds it. Not part of the JSON.
     #[serde(skip)]
     pub list: List,
@@ -90,13 +94,46 @@ impl<'a> Container<'a> {
         self.probe(kind).filter(|probe| probe.is_valid(kind))
     }
 
+    /// Whether there is a probe of any kind, valid or not.
+    pub fn has_probe(&self) -> bool {
+        ProbeKind::ALL.into_iter().any(|kind| self.probe(kind).is_some())
+    }
+
+    /// Name or number of the first declared port that is not for metrics: the sign that a Service sends it requests. Sidecars of meshes do not serve.
+    pub fn serving_port(&self) -> Option<String> {
+        if is_mesh_sidecar(self) {
+            return None;
+        }
+        self.ports.iter().find_map(|port| match (port.name.as_deref(), port.container_port) {
+            (Some(name), _) if name.split('-').any(|part| matches!(part, "metrics" | "prometheus" | "prom")) => None,
+            (Some(name), _) if !name.is_empty() => Some(name.to_owned()),
+            (_, number) => number.map(|number| number.to_string()),
+        })
+    }
+
+    /// The declared ports that a probe's port means: those of the name, or all with the number (one number may be declared for TCP and UDP).
+    pub fn declared<'c>(&'c self, port: &'c PortRef<'_>) -> impl Iterator<Item = &'c ContainerPort<'a>> {
+        self.ports.iter().filter(move |declared| match port {
+            PortRef::Name(name) => declared.name.as_deref() == Some(&**name),
+            PortRef::Number(number) => declared.container_port == Some(*number),
+        })
+    }
+
+    /// How long the preStop hook takes.
+    pub fn pre_stop(&self) -> PreStop {
+        self.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref()).map_or(PreStop::NONE, PreStop::of)
+    }
+
     /// All valid probes, in the order liveness, readiness, startup.
     pub fn valid_probes(&self) -> impl Iterator<Item = (ProbeKind, &Probe<'a>)> {
         ProbeKind::ALL.into_iter().filter_map(|kind| Some((kind, self.valid_probe(kind)?)))
     }
 }
 
-/// The sidecars of the common service meshes: their probes are the mesh's own, and injectors rewrite ports (15020, 15021).
+/// The ports that mesh injectors rewrite probes to.
+pub const MESH_PORTS: [i64; 2] = [15020, 15021];
+
+/// The sidecars of the common service meshes: their probes are the mesh's own, and injectors rewrite ports.
 pub fn is_mesh_sidecar(container: &Container<'_>) -> bool {
     matches!(&*container.name, "istio-proxy" | "linkerd-proxy")
 }
@@ -174,6 +211,12 @@ pub struct LifecycleHandler<'a> {
     /// A pause.
     #[serde(default)]
     pub sleep: Option<Sleep>,
+    /// An HTTP request; only whether there is one.
+    #[serde(default)]
+    pub http_get: Option<IgnoredAny>,
+    /// A connection; ignored by the kubelet, and only whether there is one.
+    #[serde(default)]
+    pub tcp_socket: Option<IgnoredAny>,
 }
 
 /// A pause, in seconds.

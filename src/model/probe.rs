@@ -139,6 +139,26 @@ pub enum Handler<'p, 'a> {
 }
 
 impl<'p> Handler<'p, '_> {
+    /// The JSON field of the probe.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Exec(_) => "exec",
+            Self::HttpGet(_) => "httpGet",
+            Self::TcpSocket(_) => "tcpSocket",
+            Self::Grpc(_) => "grpc",
+        }
+    }
+
+    /// The port that is asked, if one is; gRPC's is always a number.
+    pub fn port(self) -> Option<PortRef<'p>> {
+        match self {
+            Self::HttpGet(http) => http.port.as_ref().map(PortRef::borrowed),
+            Self::TcpSocket(tcp) => tcp.port.as_ref().map(PortRef::borrowed),
+            Self::Grpc(grpc) => grpc.port.map(PortRef::Number),
+            Self::Exec(_) => None,
+        }
+    }
+
     /// Field of the handler and the host that it names, if it names one.
     pub fn host(self) -> Option<(&'static str, &'p str)> {
         let (field, host) = match self {
@@ -298,6 +318,24 @@ pub enum PortRef<'a> {
     Number(i64),
     /// An IANA service name; nothing in Kubernetes checks that the container declares it.
     Name(Text<'a>),
+}
+
+impl PortRef<'_> {
+    fn borrowed(&self) -> PortRef<'_> {
+        match self {
+            Self::Number(number) => PortRef::Number(*number),
+            Self::Name(name) => PortRef::Name(Text::from(&**name)),
+        }
+    }
+}
+
+impl std::fmt::Display for PortRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for PortRef<'a> {

@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{Container, ProbeKind, is_mesh_sidecar};
+use crate::model::ProbeKind;
 
 declare_rule! {
     /// A container that serves has no readiness probe.
@@ -31,6 +31,7 @@ declare_rule! {
     id: "missing-readiness",
     why: "it gets requests before it can answer them, and keeps getting them when it cannot",
     actions: [Audit, Warn, Deny],
+    covered_by: "liveness-without-readiness",
 }
 
 impl Rule for MissingReadiness {
@@ -39,23 +40,14 @@ impl Rule for MissingReadiness {
             return;
         }
         for container in &cx.workload.containers {
-            if container.probe(ProbeKind::Readiness).is_some() || is_mesh_sidecar(container) {
+            if container.probe(ProbeKind::Readiness).is_some() {
                 continue;
             }
-            let Some(port) = serving_port(container) else { continue };
+            let Some(port) = container.serving_port() else { continue };
             let message = format!("serves on port {port}, but has no readiness probe");
             let help =
                 format!("readinessProbe:\n  httpGet:            # or tcpSocket, grpc, exec\n    path: /ready\n    port: {port}");
             out.container(cx, container, "", message, help);
         }
     }
-}
-
-/// Name or number of the first port that is not for metrics.
-fn serving_port(container: &Container<'_>) -> Option<String> {
-    container.ports.iter().find_map(|port| match (port.name.as_deref(), port.container_port) {
-        (Some(name), _) if ["metrics", "prometheus", "prom"].iter().any(|word| name.split('-').any(|part| part == *word)) => None,
-        (Some(name), _) if !name.is_empty() => Some(name.to_owned()),
-        (_, number) => number.map(|number| number.to_string()),
-    })
 }
