@@ -38,7 +38,9 @@ impl PreStop {
         };
         match words {
             [shell, flags, script, ..]
-                if matches!(base_name(shell), "sh" | "bash" | "ash" | "dash") && flags.starts_with('-') && flags.ends_with('c') =>
+                if matches!(base_name(shell), "sh" | "bash" | "ash" | "dash")
+                    && flags.starts_with('-')
+                    && flags.ends_with('c') =>
             {
                 Self::of_script(script)
             }

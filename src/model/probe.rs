@@ -267,6 +267,9 @@ pub struct HttpGet<'a> {
     /// `HTTP` when absent; certificates are never verified.
     #[serde(borrow, default)]
     pub scheme: Option<Text<'a>>,
+    /// `HTTP1` or `HTTP2`; new in 1.37.
+    #[serde(borrow, default)]
+    pub protocol: Option<Text<'a>>,
     /// Extra headers; values are never printed.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub http_headers: Vec<HttpHeader<'a>>,
@@ -419,6 +422,11 @@ impl Timing {
     /// The longest time until a target that answers again counts as healthy: `S*P`.
     pub fn recovery(&self) -> i64 {
         self.success_threshold.saturating_mul(self.period)
+    }
+
+    /// The time in which a readiness probe has surely acted on a hang: `F*P + T`.
+    pub fn acted(&self) -> i64 {
+        self.failure_threshold.saturating_mul(self.period).saturating_add(self.timeout)
     }
 
     /// The smallest failure threshold, at least 1, whose [`tolerance`](Self::tolerance) reaches `seconds`; the other numbers stay.

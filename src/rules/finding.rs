@@ -184,3 +184,11 @@ impl Findings {
         &mut self.list[at]
     }
 }
+
+/// A value of the author's for a message, cut to its first `most` characters.
+pub(super) fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text.to_owned(),
+    }
+}

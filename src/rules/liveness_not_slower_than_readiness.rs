@@ -62,7 +62,7 @@ impl Rule for LivenessNotSlowerThanReadiness {
                 continue;
             }
             let (l, r) = (liveness.timing(), readiness.timing());
-            let acted = r.failure_threshold.saturating_mul(r.period).saturating_add(r.timeout);
+            let acted = r.acted();
             if l.tolerance() > acted {
                 continue;
             }

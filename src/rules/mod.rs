@@ -7,14 +7,19 @@ mod declare;
 mod finding;
 
 mod aggressive_liveness;
+mod explicit_host;
 mod hair_trigger_liveness;
 mod liveness_calls_other_service;
+mod liveness_checks_dependencies;
 mod liveness_not_slower_than_readiness;
 mod loopback_host;
 mod missing_readiness;
 mod no_startup_allowance;
+mod probe_changes_state;
 mod readiness_calls_other_service;
 mod readiness_cannot_fail;
+mod same_liveness_and_readiness;
+mod single_failure_liveness;
 mod timeout_exceeds_period;
 mod unknown_port_name;
 mod unusable_path;
@@ -27,12 +32,17 @@ pub static RULES: &[&RuleDef] = &[
     &unknown_port_name::DEF,
     &unusable_path::DEF,
     &loopback_host::DEF,
+    &explicit_host::DEF,
+    &probe_changes_state::DEF,
     &liveness_calls_other_service::DEF,
     &readiness_calls_other_service::DEF,
     &readiness_cannot_fail::DEF,
     &hair_trigger_liveness::DEF,
     &aggressive_liveness::DEF,
+    &single_failure_liveness::DEF,
     &liveness_not_slower_than_readiness::DEF,
+    &same_liveness_and_readiness::DEF,
+    &liveness_checks_dependencies::DEF,
     &no_startup_allowance::DEF,
     &timeout_exceeds_period::DEF,
     &missing_readiness::DEF,
