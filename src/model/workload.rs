@@ -1,7 +1,7 @@
 //! A workload: an object with a pod template, and where its parts are.
 
 use super::{
-    Container, DecodeError, List, Metadata, Object, ProbeKind, Record, Timing,
+    Container, DecodeError, Leaf, List, Metadata, Object, ProbeKind, Record, Timing,
     decode::{Spec, Template},
 };
 
@@ -232,6 +232,12 @@ impl<'a> Workload<'a> {
     pub fn time_to_available(&self, start_up: i64, readiness: Option<Timing>) -> i64 {
         let ready = readiness.map_or(start_up, |timing| start_up.max(timing.initial_delay).saturating_add(timing.recovery()));
         ready.saturating_add(self.min_ready)
+    }
+
+    /// Whether a number is one that was filled in, and stands as it was filled in.
+    pub fn is_filled(&self, container: &Container<'_>, probe: ProbeKind, leaf: Leaf) -> bool {
+        let recorded = self.filled.get(&container.name, probe, leaf);
+        recorded.is_some() && recorded == container.probe(probe).and_then(|probe| probe.leaf(leaf))
     }
 
     /// Whether its pods run until they are told to stop: everything but jobs and bare Pods that do not restart always.

@@ -12,14 +12,24 @@ mod hair_trigger_liveness;
 mod liveness_calls_other_service;
 mod liveness_checks_dependencies;
 mod liveness_not_slower_than_readiness;
+mod liveness_without_readiness;
+mod long_initial_delay;
 mod loopback_host;
+mod missing_liveness;
 mod missing_readiness;
+mod missing_startup;
+mod no_probes;
 mod no_startup_allowance;
 mod probe_changes_state;
 mod readiness_calls_other_service;
 mod readiness_cannot_fail;
+mod redundant_initial_delay;
 mod same_liveness_and_readiness;
 mod single_failure_liveness;
+mod startup_budget_too_large;
+mod startup_budget_too_small;
+mod startup_exceeds_progress_deadline;
+mod startup_probe_alone;
 mod timeout_exceeds_period;
 mod unknown_port_name;
 mod unusable_path;
@@ -44,8 +54,18 @@ pub static RULES: &[&RuleDef] = &[
     &same_liveness_and_readiness::DEF,
     &liveness_checks_dependencies::DEF,
     &no_startup_allowance::DEF,
+    &startup_budget_too_small::DEF,
+    &startup_exceeds_progress_deadline::DEF,
+    &startup_budget_too_large::DEF,
+    &startup_probe_alone::DEF,
+    &long_initial_delay::DEF,
+    &redundant_initial_delay::DEF,
     &timeout_exceeds_period::DEF,
+    &liveness_without_readiness::DEF,
     &missing_readiness::DEF,
+    &no_probes::DEF,
+    &missing_liveness::DEF,
+    &missing_startup::DEF,
 ];
 
 /// The rule of an identifier.
