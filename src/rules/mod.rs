@@ -7,25 +7,35 @@ mod declare;
 mod finding;
 
 mod aggressive_liveness;
+mod default_timeout;
 mod explicit_host;
 mod hair_trigger_liveness;
 mod liveness_calls_other_service;
 mod liveness_checks_dependencies;
+mod liveness_never_restarts;
 mod liveness_not_slower_than_readiness;
 mod liveness_without_readiness;
 mod long_initial_delay;
 mod loopback_host;
 mod missing_liveness;
+mod missing_prestop;
 mod missing_readiness;
 mod missing_startup;
 mod no_probes;
 mod no_startup_allowance;
+mod prestop_exceeds_grace;
 mod probe_changes_state;
+mod probe_grace_below_prestop;
+mod probe_on_job;
 mod readiness_calls_other_service;
 mod readiness_cannot_fail;
 mod redundant_initial_delay;
 mod same_liveness_and_readiness;
 mod single_failure_liveness;
+mod single_failure_readiness;
+mod slow_readiness;
+mod slow_recovery;
+mod slow_termination;
 mod startup_budget_too_large;
 mod startup_budget_too_small;
 mod startup_exceeds_progress_deadline;
@@ -60,12 +70,22 @@ pub static RULES: &[&RuleDef] = &[
     &startup_probe_alone::DEF,
     &long_initial_delay::DEF,
     &redundant_initial_delay::DEF,
+    &single_failure_readiness::DEF,
+    &slow_readiness::DEF,
+    &slow_recovery::DEF,
     &timeout_exceeds_period::DEF,
+    &default_timeout::DEF,
+    &prestop_exceeds_grace::DEF,
+    &probe_grace_below_prestop::DEF,
+    &slow_termination::DEF,
+    &liveness_never_restarts::DEF,
+    &probe_on_job::DEF,
     &liveness_without_readiness::DEF,
     &missing_readiness::DEF,
     &no_probes::DEF,
     &missing_liveness::DEF,
     &missing_startup::DEF,
+    &missing_prestop::DEF,
 ];
 
 /// The rule of an identifier.
