@@ -7,8 +7,10 @@ mod declare;
 mod finding;
 
 mod aggressive_liveness;
+mod credential_in_header;
 mod default_timeout;
 mod explicit_host;
+mod grpc_over_http;
 mod hair_trigger_liveness;
 mod liveness_calls_other_service;
 mod liveness_checks_dependencies;
@@ -17,12 +19,14 @@ mod liveness_not_slower_than_readiness;
 mod liveness_without_readiness;
 mod long_initial_delay;
 mod loopback_host;
+mod mesh_rewrite_disabled;
 mod missing_liveness;
 mod missing_prestop;
 mod missing_readiness;
 mod missing_startup;
 mod no_probes;
 mod no_startup_allowance;
+mod non_tcp_port;
 mod prestop_exceeds_grace;
 mod probe_changes_state;
 mod probe_grace_below_prestop;
@@ -30,7 +34,9 @@ mod probe_on_job;
 mod readiness_calls_other_service;
 mod readiness_cannot_fail;
 mod redundant_initial_delay;
+mod required_probes;
 mod same_liveness_and_readiness;
+mod scheme_mismatch;
 mod single_failure_liveness;
 mod single_failure_readiness;
 mod slow_readiness;
@@ -41,6 +47,7 @@ mod startup_budget_too_small;
 mod startup_exceeds_progress_deadline;
 mod startup_probe_alone;
 mod timeout_exceeds_period;
+mod undeclared_port;
 mod unknown_port_name;
 mod unusable_path;
 
@@ -53,6 +60,11 @@ pub static RULES: &[&RuleDef] = &[
     &unusable_path::DEF,
     &loopback_host::DEF,
     &explicit_host::DEF,
+    &non_tcp_port::DEF,
+    &scheme_mismatch::DEF,
+    &grpc_over_http::DEF,
+    &undeclared_port::DEF,
+    &mesh_rewrite_disabled::DEF,
     &probe_changes_state::DEF,
     &liveness_calls_other_service::DEF,
     &readiness_calls_other_service::DEF,
@@ -86,6 +98,8 @@ pub static RULES: &[&RuleDef] = &[
     &missing_liveness::DEF,
     &missing_startup::DEF,
     &missing_prestop::DEF,
+    &credential_in_header::DEF,
+    &required_probes::DEF,
 ];
 
 /// The rule of an identifier.
