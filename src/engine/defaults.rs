@@ -120,7 +120,9 @@ pub fn plan(policy: &Policy, workload: &Workload<'_>, witnesses: &Witnesses<'_>,
 /// Sets the planned numbers in the model, as the API server will when it applies the patch.
 pub fn apply(workload: &mut Workload<'_>, fills: &[Fill]) {
     for fill in fills {
-        if let Some(probe) = workload.containers.get_mut(fill.container).and_then(|container| container.probe_mut(fill.probe)) {
+        if let Some(probe) =
+            workload.containers.get_mut(fill.container).and_then(|container| container.probe_place(fill.probe).as_mut())
+        {
             probe.set_leaf(fill.leaf, fill.value);
         }
     }

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// A container of the pod template.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container<'a> {
     /// Unique within the pod.
@@ -81,11 +81,28 @@ impl<'a> Container<'a> {
         }
     }
 
-    pub(crate) fn probe_mut(&mut self, kind: ProbeKind) -> Option<&mut Probe<'a>> {
+    /// The place of a probe.
+    pub(crate) const fn probe_place(&mut self, kind: ProbeKind) -> &mut Option<Probe<'a>> {
         match kind {
-            ProbeKind::Liveness => self.liveness_probe.as_mut(),
-            ProbeKind::Readiness => self.readiness_probe.as_mut(),
-            ProbeKind::Startup => self.startup_probe.as_mut(),
+            ProbeKind::Liveness => &mut self.liveness_probe,
+            ProbeKind::Readiness => &mut self.readiness_probe,
+            ProbeKind::Startup => &mut self.startup_probe,
+        }
+    }
+
+    /// Whether there is a preStop hook.
+    pub fn has_pre_stop(&self) -> bool {
+        self.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.pre_stop.is_some())
+    }
+
+    /// Gives it a preStop sleep of so many seconds, or takes its preStop hook away.
+    pub(crate) fn set_pre_stop_sleep(&mut self, seconds: Option<i64>) {
+        let hook = seconds
+            .map(|seconds| LifecycleHandler { sleep: Some(Sleep { seconds: Some(seconds) }), ..LifecycleHandler::default() });
+        match (&mut self.lifecycle, hook) {
+            (Some(lifecycle), hook) => lifecycle.pre_stop = hook,
+            (None, Some(hook)) => self.lifecycle = Some(Lifecycle { pre_stop: Some(hook) }),
+            (None, None) => {}
         }
     }
 
@@ -139,7 +156,7 @@ pub fn is_mesh_sidecar(container: &Container<'_>) -> bool {
 }
 
 /// A declared port.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPort<'a> {
     /// IANA service name, at most 15 characters.
@@ -154,7 +171,7 @@ pub struct ContainerPort<'a> {
 }
 
 /// An environment variable. Its value is never logged or printed.
-#[derive(Default, Deserialize)]
+#[derive(Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvVar<'a> {
     /// Name.
@@ -175,7 +192,7 @@ impl std::fmt::Debug for EnvVar<'_> {
 }
 
 /// Where a variable's value comes from; only field references matter here.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ValueFrom<'a> {
     /// A field of the pod.
@@ -184,7 +201,7 @@ pub struct ValueFrom<'a> {
 }
 
 /// A reference to a field of the pod.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldRef<'a> {
     /// As `status.podIP`.
@@ -193,7 +210,7 @@ pub struct FieldRef<'a> {
 }
 
 /// Lifecycle hooks.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lifecycle<'a> {
     /// Runs before the container gets its signal to stop.
@@ -202,7 +219,7 @@ pub struct Lifecycle<'a> {
 }
 
 /// One hook.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LifecycleHandler<'a> {
     /// A command.
@@ -220,7 +237,7 @@ pub struct LifecycleHandler<'a> {
 }
 
 /// A pause, in seconds.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 pub struct Sleep {
     /// 0..=the pod's grace period.
     #[serde(default)]

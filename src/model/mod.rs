@@ -21,7 +21,7 @@ pub(crate) use decode::explain;
 pub use decode::{Annotations, DecodeError, Labels, Metadata, Object, OwnerReference, Text};
 pub use exec::cannot_fail;
 pub use host::{Host, classify_host};
-pub use intent::{Author, LiveWitnesses, WitnessTexts, Witnesses};
+pub use intent::{Author, LiveWitnesses, Origin, WitnessTexts, Witnesses};
 pub use pre_stop::PreStop;
 pub use probe::{Exec, Grpc, Handler, HttpGet, HttpHeader, Leaf, PortRef, Probe, ProbeKind, TcpSocket, Timing};
 pub use record::Record;

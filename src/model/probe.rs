@@ -96,7 +96,7 @@ impl Leaf {
 }
 
 /// A probe as written: absent numbers stay absent until [`Timing`] fills in what the API server would.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe<'a> {
     /// Runs a command in the container.
@@ -203,17 +203,73 @@ impl<'a> Probe<'a> {
         }
     }
 
+    /// The JSON fields of the handlers that are there: one, in a valid probe.
+    pub fn handler_fields(&self) -> impl Iterator<Item = &'static str> {
+        let there = [
+            (self.exec.is_some(), "exec"),
+            (self.http_get.is_some(), "httpGet"),
+            (self.tcp_socket.is_some(), "tcpSocket"),
+            (self.grpc.is_some(), "grpc"),
+        ];
+        there.into_iter().filter_map(|(there, field)| there.then_some(field))
+    }
+
+    /// Whether both have the same handlers, word for word.
+    pub fn has_handlers_of(&self, other: &Self) -> bool {
+        self.exec == other.exec
+            && self.http_get == other.http_get
+            && self.tcp_socket == other.tcp_socket
+            && self.grpc == other.grpc
+    }
+
+    /// A probe with the same handler and no numbers.
+    #[must_use]
+    pub fn with_handler_only(&self) -> Self {
+        Self {
+            exec: self.exec.clone(),
+            http_get: self.http_get.clone(),
+            tcp_socket: self.tcp_socket.clone(),
+            grpc: self.grpc.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes a field of a handler (`httpGet/scheme`) or a handler (`httpGet`) away.
+    pub(crate) fn take_away(&mut self, place: &str) {
+        match (place, &mut self.http_get, &mut self.tcp_socket, &mut self.grpc) {
+            ("exec", ..) => self.exec = None,
+            ("httpGet", ..) => self.http_get = None,
+            ("tcpSocket", ..) => self.tcp_socket = None,
+            ("grpc", ..) => self.grpc = None,
+            ("httpGet/path", Some(http), ..) => http.path = None,
+            ("httpGet/scheme", Some(http), ..) => http.scheme = None,
+            ("httpGet/host", Some(http), ..) => http.host = None,
+            ("httpGet/httpHeaders", Some(http), ..) => http.http_headers.clear(),
+            ("tcpSocket/host", _, Some(tcp), _) => tcp.host = None,
+            ("grpc/service", _, _, Some(grpc)) => grpc.service = None,
+            _ => {}
+        }
+    }
+
+    /// Takes a number away.
+    pub(crate) const fn clear_leaf(&mut self, leaf: Leaf) {
+        *self.place(leaf) = None;
+    }
+
     /// Sets a number, as a patch would.
     pub const fn set_leaf(&mut self, leaf: Leaf, value: i64) {
-        let place = match leaf {
+        *self.place(leaf) = Some(value);
+    }
+
+    const fn place(&mut self, leaf: Leaf) -> &mut Option<i64> {
+        match leaf {
             Leaf::InitialDelaySeconds => &mut self.initial_delay_seconds,
             Leaf::TimeoutSeconds => &mut self.timeout_seconds,
             Leaf::PeriodSeconds => &mut self.period_seconds,
             Leaf::SuccessThreshold => &mut self.success_threshold,
             Leaf::FailureThreshold => &mut self.failure_threshold,
             Leaf::TerminationGracePeriodSeconds => &mut self.termination_grace_period_seconds,
-        };
-        *place = Some(value);
+        }
     }
 
     /// Whether the API server would accept the probe's numbers and handler (semantics 1). The mutating webhook runs before that check and must leave
@@ -244,7 +300,7 @@ impl<'a> Probe<'a> {
 }
 
 /// A command, run without a shell.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 pub struct Exec<'a> {
     /// Program and arguments.
     #[serde(borrow, default, deserialize_with = "nullable")]
@@ -252,7 +308,7 @@ pub struct Exec<'a> {
 }
 
 /// An HTTP GET from the node to the pod.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpGet<'a> {
     /// `/` when absent. Not checked by the API server.
@@ -276,7 +332,7 @@ pub struct HttpGet<'a> {
 }
 
 /// A request header. Its value is never logged or printed.
-#[derive(Default, Deserialize)]
+#[derive(Default, Clone, PartialEq, Eq, Deserialize)]
 pub struct HttpHeader<'a> {
     /// Case-insensitive.
     #[serde(borrow, default, deserialize_with = "nullable")]
@@ -293,7 +349,7 @@ impl fmt::Debug for HttpHeader<'_> {
 }
 
 /// A TCP connect from the node to the pod.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 pub struct TcpSocket<'a> {
     /// Required.
     #[serde(borrow, default)]
@@ -304,7 +360,7 @@ pub struct TcpSocket<'a> {
 }
 
 /// A gRPC health check, in plain text, on the pod's IP.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 pub struct Grpc<'a> {
     /// Required; only a number.
     #[serde(default)]
