@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{
-    model::Workload,
+    model::{ProbeKind, Workload},
     policy::Policy,
     rules::{Context, Finding, Findings},
 };
@@ -34,12 +34,35 @@ pub fn evaluate(policy: &Policy, workload: &Workload<'_>) -> Evaluation {
     }
     let mut findings = out.into_vec();
     drop_covered(&mut findings);
+    drop_copied(workload, &mut findings);
     let position = |finding: &Finding| {
         workload.containers.iter().position(|container| Some(&*container.name) == finding.container.as_deref())
     };
     // Stable: within a probe the catalogue's order stays.
     findings.sort_by_cached_key(|finding| (position(finding), finding.probe));
     Evaluation { findings, rule_errors }
+}
+
+/// A startup probe that was filled in is a copy of liveness: what is wrong with both is said of liveness.
+fn drop_copied(workload: &Workload<'_>, findings: &mut Vec<Finding>) {
+    let is_copy = |finding: &Finding| {
+        finding.probe == Some(ProbeKind::Startup)
+            && finding.container.as_deref().is_some_and(|container| workload.filled.added_startup(container))
+    };
+    if !findings.iter().any(is_copy) {
+        return;
+    }
+    let said: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.probe == Some(ProbeKind::Liveness))
+        .map(|finding| (finding.rule.id, finding.container.clone(), finding.action))
+        .collect();
+    findings.retain(|finding| {
+        !(is_copy(finding)
+            && said.iter().any(|(rule, container, action)| {
+                *rule == finding.rule.id && *container == finding.container && *action >= finding.action
+            }))
+    });
 }
 
 /// Where a better rule already says the same of the same probe, the milder one is silent.

@@ -56,6 +56,24 @@ impl Record {
         self.insert_entry(container, PRE_STOP, SLEEP_SECONDS, seconds);
     }
 
+    /// Records everything that another record holds.
+    pub fn absorb(&mut self, other: &Self) {
+        for (container, parts) in &other.0 {
+            for (part, entries) in parts {
+                for (name, value) in entries {
+                    self.insert_entry(container, part, name, *value);
+                }
+            }
+        }
+    }
+
+    /// No longer records that the container's startup probe was filled in.
+    pub fn forget_startup(&mut self, container: &str) {
+        if let Some(parts) = self.0.get_mut(container) {
+            parts.remove(ProbeKind::Startup.field());
+        }
+    }
+
     fn entry(&self, container: &str, part: &str, name: &str) -> Option<i64> {
         self.0.get(container)?.get(part)?.get(name).copied()
     }
