@@ -17,11 +17,11 @@ fn config() -> ProptestConfig {
 
 // --- objects and policies ---
 
-fn count() -> impl Strategy<Value = i64> {
-    prop_oneof![8 => 1..=12_i64, 4 => 13..=130_i64, 1 => 131..=2000_i64, 1 => Just(i64::from(i32::MAX))]
+fn count() -> BoxedStrategy<i64> {
+    prop_oneof![8 => 1..=12_i64, 4 => 13..=130_i64, 1 => 131..=2000_i64, 1 => Just(i64::from(i32::MAX))].boxed()
 }
 
-fn handler() -> impl Strategy<Value = Value> {
+fn handler() -> BoxedStrategy<Value> {
     select(vec![
         json!({ "httpGet": { "path": "/healthz", "port": 8080 } }),
         json!({ "httpGet": { "path": "/readyz", "port": "http" } }),
@@ -33,9 +33,10 @@ fn handler() -> impl Strategy<Value = Value> {
         json!({ "exec": { "command": ["check"] } }),
         json!({ "exec": { "command": ["true"] } }),
     ])
+    .boxed()
 }
 
-fn probe(kind: ProbeKind) -> impl Strategy<Value = Value> {
+fn probe(kind: ProbeKind) -> BoxedStrategy<Value> {
     let numbers = (
         option::of(count()),
         option::of(count()),
@@ -44,27 +45,29 @@ fn probe(kind: ProbeKind) -> impl Strategy<Value = Value> {
         option::of(1..=3_i64),
         option::weighted(0.2, 1..=200_i64),
     );
-    (handler(), numbers).prop_map(move |(mut probe, (delay, period, timeout, failures, successes, grace))| {
-        let successes = successes.filter(|_| kind == ProbeKind::Readiness);
-        let grace = grace.filter(|_| kind != ProbeKind::Readiness);
-        let numbers = [
-            (Leaf::InitialDelaySeconds, delay),
-            (Leaf::PeriodSeconds, period),
-            (Leaf::TimeoutSeconds, timeout),
-            (Leaf::FailureThreshold, failures),
-            (Leaf::SuccessThreshold, successes),
-            (Leaf::TerminationGracePeriodSeconds, grace),
-        ];
-        for (leaf, number) in numbers {
-            if let Some(number) = number {
-                probe[leaf.field()] = json!(number);
+    (handler(), numbers)
+        .prop_map(move |(mut probe, (delay, period, timeout, failures, successes, grace))| {
+            let successes = successes.filter(|_| kind == ProbeKind::Readiness);
+            let grace = grace.filter(|_| kind != ProbeKind::Readiness);
+            let numbers = [
+                (Leaf::InitialDelaySeconds, delay),
+                (Leaf::PeriodSeconds, period),
+                (Leaf::TimeoutSeconds, timeout),
+                (Leaf::FailureThreshold, failures),
+                (Leaf::SuccessThreshold, successes),
+                (Leaf::TerminationGracePeriodSeconds, grace),
+            ];
+            for (leaf, number) in numbers {
+                if let Some(number) = number {
+                    probe[leaf.field()] = json!(number);
+                }
             }
-        }
-        probe
-    })
+            probe
+        })
+        .boxed()
 }
 
-fn object() -> impl Strategy<Value = Value> {
+fn object() -> BoxedStrategy<Value> {
     let ports = select(vec![
         json!(null),
         json!([{ "name": "http", "containerPort": 8080 }]),
@@ -120,6 +123,7 @@ fn object() -> impl Strategy<Value = Value> {
             object
         },
     )
+    .boxed()
 }
 
 const HANDLERS: [&str; 4] = ["httpGet", "tcpSocket", "grpc", "exec"];
@@ -131,11 +135,11 @@ fn with_handler_of(liveness: &Value, readiness: &Value) -> Value {
     Value::Object(probe)
 }
 
-fn fill() -> impl Strategy<Value = FillWith> {
-    prop_oneof![4 => Just(FillWith::Auto), 2 => Just(FillWith::Leave), 3 => count().prop_map(FillWith::Value)]
+fn fill() -> BoxedStrategy<FillWith> {
+    prop_oneof![4 => Just(FillWith::Auto), 2 => Just(FillWith::Leave), 3 => count().prop_map(FillWith::Value)].boxed()
 }
 
-fn policy() -> impl Strategy<Value = Choices> {
+fn policy() -> BoxedStrategy<Choices> {
     let probe = || {
         (fill(), fill(), fill(), fill()).prop_map(|(initial_delay, timeout, period, failure_threshold)| ProbeDefaults {
             initial_delay,
@@ -145,13 +149,18 @@ fn policy() -> impl Strategy<Value = Choices> {
         })
     };
     let defaults = (any::<bool>(), probe(), probe(), probe(), fill(), any::<bool>(), prop_oneof![Just(0_i64), 1..=60_i64]);
-    (defaults, prop_oneof![3 => Just(30_i64), 1 => 0..=900_i64]).prop_map(
-        |((auto, liveness, readiness, startup, liveness_grace, add_startup_probe, pre_stop_sleep_seconds), allowance_seconds)| {
-            let opt_in = Defaults { liveness_grace, add_startup_probe, pre_stop_sleep_seconds, ..Defaults::default() };
-            let defaults = if auto { opt_in } else { Defaults { liveness, readiness, startup, ..opt_in } };
-            Choices { defaults, startup: Startup { allowance_seconds }, ..Choices::default() }
-        },
-    )
+    (defaults, prop_oneof![3 => Just(30_i64), 1 => 0..=900_i64])
+        .prop_map(
+            |(
+                (auto, liveness, readiness, startup, liveness_grace, add_startup_probe, pre_stop_sleep_seconds),
+                allowance_seconds,
+            )| {
+                let opt_in = Defaults { liveness_grace, add_startup_probe, pre_stop_sleep_seconds, ..Defaults::default() };
+                let defaults = if auto { opt_in } else { Defaults { liveness, readiness, startup, ..opt_in } };
+                Choices { defaults, startup: Startup { allowance_seconds }, ..Choices::default() }
+            },
+        )
+        .boxed()
 }
 
 // --- passes ---

@@ -523,6 +523,11 @@ impl Draft<'_> {
         if fits(self, wanted) {
             return true;
         }
+        // A computed threshold that is too small for its purpose is no better than the API default, and looks chosen.
+        if leaf == Leaf::FailureThreshold && self.defaults(kind).failure_threshold == FillWith::Auto {
+            self.probes[at] = Some(slot);
+            return false;
+        }
         // The number nearest to what is wanted; the API default itself fits.
         let (mut good, mut bad) = (slot.value(leaf).unwrap_or(i64::from(i32::MAX)), wanted);
         while good.abs_diff(bad) > 1 {

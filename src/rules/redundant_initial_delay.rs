@@ -6,8 +6,8 @@ declare_rule! {
     ///
     /// ## What it does
     ///
-    /// Fires when there is a startup probe and the `initialDelaySeconds` of liveness or readiness lies within the longest start-up that it lets
-    /// pass. Silent where the startup probe is one that was filled in.
+    /// Fires when there is a startup probe and the `initialDelaySeconds` of liveness or readiness lies within the longest start-up that it lets pass.
+    /// Silent where that was filled in.
     ///
     /// ## Why it is bad
     ///
@@ -44,7 +44,8 @@ impl Rule for RedundantInitialDelay {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
         for container in &cx.workload.containers {
             let Some(startup) = container.valid_probe(ProbeKind::Startup) else { continue };
-            if cx.workload.filled.added_startup(&container.name) {
+            let ours = |leaf| cx.workload.is_filled(container, ProbeKind::Startup, leaf);
+            if [Leaf::FailureThreshold, Leaf::PeriodSeconds, Leaf::InitialDelaySeconds].into_iter().any(ours) {
                 continue;
             }
             let budget = startup.timing().start_up_upper_bound();

@@ -61,7 +61,7 @@ impl Rule for StartupExceedsProgressDeadline {
             };
             let message = format!("a pod may take {available} s until it is available; the rollout fails after {deadline} s");
             let help = format!("spec:\n  progressDeadlineSeconds: {}", available.saturating_add(60));
-            out.probe(cx, container, kind, "", message, help).badness(available.saturating_sub(deadline));
+            out.container(cx, container, kind.field(), message, help).badness(available.saturating_sub(deadline));
         }
     }
 }
