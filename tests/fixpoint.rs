@@ -262,14 +262,11 @@ proptest! {
                 prop_assert!(said, "{profile}: {}: {}: {}\nbefore {}\nafter  {}", finding.rule.id, finding.place(), finding.message, object, patched);
             }
             // The model after `apply` is the model of what is stored.
-            let mut workload = Workload::from_json(&patched).unwrap().unwrap();
-            let stored = evaluate(&judge, &workload).findings;
             let text = object.to_string();
             with_plan(&policy, &text, pass, |_, plan| {
-                workload = Workload::from_json(&object.to_string()).map(|_| Workload::from_json(&patched).unwrap().unwrap()).unwrap();
                 let mut applied = Workload::from_json(&text).unwrap().unwrap();
                 defaults::apply(&mut applied, plan);
-                assert_eq!(evaluate(&judge, &applied).findings, stored);
+                assert_eq!(evaluate(&judge, &applied).findings, after);
             });
         }
     }
@@ -316,4 +313,191 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+// --- what was added, and whose it is later ---
+
+fn opt_in() -> Policy {
+    let defaults = Defaults { add_startup_probe: true, pre_stop_sleep_seconds: 5, ..Defaults::default() };
+    Policy::compile(&Choices { defaults, ..Choices::default() }).unwrap()
+}
+
+const WEB: &str = "/spec/template/spec/containers/0";
+
+fn web(container: Value) -> Value {
+    let mut web = json!({ "name": "web", "image": "web:1", "ports": [{ "containerPort": 8080 }] });
+    merge(&mut web, container);
+    defaulted(&json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": "web" },
+        "spec": { "selector": {}, "template": { "spec": { "containers": [web] } } },
+    }))
+}
+
+/// As a strategic merge of maps.
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// The object stored after a CREATE, and what an author's change makes of it: merged into the container, with witnesses.
+fn updated(policy: &Policy, first: Value, change: &Value, witness: impl FnOnce(&mut Value)) -> Value {
+    let stored = defaulted(&filled(&opt_in(), &web(first), Pass::Live(true)));
+    let mut new = stored.clone();
+    merge(new.pointer_mut(WEB).unwrap(), change.clone());
+    without_nulls(&mut new);
+    witness(&mut new);
+    let (new_text, old_text) = (new.to_string(), stored.to_string());
+    let workload = Workload::from_json(&new_text).unwrap().unwrap();
+    let old = Workload::from_json(&old_text).unwrap().unwrap();
+    let texts = WitnessTexts::of(&workload, Some(&old));
+    let plan = defaults::plan(policy, &workload, &Witnesses::live(&workload, Some(&old), &texts), false);
+    let operations = patch::operations(&workload, &plan, &new_text).expect("operations");
+    assert!(patch::applies(&new_text, &operations), "{operations:?}");
+    let document: json_patch::Patch = serde_json::from_str(&patch::to_json(&operations)).unwrap();
+    let mut patched = new.clone();
+    json_patch::patch(&mut patched, &document).unwrap();
+    without_nulls(&mut patched);
+    patched.pointer(WEB).unwrap().clone()
+}
+
+fn applied_by_kubectl(container: &Value) -> impl FnOnce(&mut Value) {
+    let mut file = json!({ "name": "web", "image": "web:1", "ports": [{ "containerPort": 8080 }] });
+    merge(&mut file, container.clone());
+    let file = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" }, "spec": { "selector": {}, "template": { "spec": { "containers": [file] } } } });
+    move |object| object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] = json!(file.to_string())
+}
+
+fn applied_by_server(startup: Value) -> impl FnOnce(&mut Value) {
+    move |object| {
+        object["metadata"]["managedFields"] = json!([{
+            "manager": "flux", "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
+            "fieldsV1": { "f:spec": { "f:template": { "f:spec": { "f:containers": { "k:{\"name\":\"web\"}": { "f:startupProbe": startup } } } } } },
+        }]);
+    }
+}
+
+fn liveness() -> Value {
+    json!({ "livenessProbe": { "httpGet": { "path": "/livez", "port": 8080, "scheme": "HTTPS", "protocol": "HTTP2" } } })
+}
+
+#[test]
+fn a_startup_probe_and_a_pause_are_added_with_all_that_the_handler_holds() {
+    let stored = filled(&opt_in(), &web(liveness()), Pass::Live(true));
+    let container = stored.pointer(WEB).unwrap();
+    assert_eq!(
+        container["startupProbe"],
+        json!({
+            "httpGet": { "path": "/livez", "port": 8080, "scheme": "HTTPS", "protocol": "HTTP2" },
+            "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 4,
+        })
+    );
+    assert_eq!(container["lifecycle"], json!({ "preStop": { "sleep": { "seconds": 5 } } }));
+    assert_eq!(container["livenessProbe"].get("initialDelaySeconds"), None, "the startup probe does what the delay is for");
+    // Liveness alone would give 120 + 20 s to start: the copy must not give less.
+    let mut slow = liveness();
+    slow["livenessProbe"]["initialDelaySeconds"] = json!(120);
+    let stored = filled(&opt_in(), &web(slow), Pass::Live(true));
+    assert_eq!(stored.pointer(WEB).unwrap()["startupProbe"]["failureThreshold"], 15);
+}
+
+#[test]
+fn no_startup_probe_is_added_where_it_could_do_harm() {
+    for (probe, why) in [
+        (
+            json!({ "httpGet": { "port": "nowhere" } }),
+            "a probe that never acts would become one that never lets the container start",
+        ),
+        (json!({ "tcpSocket": { "port": 5432, "host": "db.shop.svc" } }), "the start would depend on another host"),
+        (json!({ "httpGet": { "port": 80 }, "initialDelaySeconds": 3000 }), "half an hour is too long"),
+    ] {
+        let stored = filled(&opt_in(), &web(json!({ "livenessProbe": probe })), Pass::Live(true));
+        assert_eq!(stored.pointer(WEB).unwrap().get("startupProbe"), None, "{why}");
+    }
+}
+
+#[test]
+fn an_authors_own_startup_probe_wins() {
+    let own = json!({ "startupProbe": { "tcpSocket": { "port": 8080 }, "periodSeconds": 2 } });
+    let mut file = liveness();
+    merge(&mut file, own.clone());
+    let expected = |container: &Value| {
+        let probe = &container["startupProbe"];
+        assert_eq!(probe.get("httpGet"), None, "{probe}");
+        assert_eq!((&probe["tcpSocket"], &probe["periodSeconds"]), (&json!({ "port": 8080 }), &json!(2)));
+        assert_eq!(probe["failureThreshold"], 16, "what is left out is computed anew: {probe}");
+    };
+    expected(&updated(&opt_in(), liveness(), &own, applied_by_kubectl(&file)));
+    expected(&updated(
+        &opt_in(),
+        liveness(),
+        &own,
+        applied_by_server(json!({ "f:tcpSocket": { "f:port": {} }, "f:periodSeconds": {} })),
+    ));
+    // Helm 3 leaves no witness: the handler that was not there before is the author's. What it left out it may have meant.
+    let container = updated(&opt_in(), liveness(), &own, |_| {});
+    assert_eq!(
+        (container["startupProbe"].get("httpGet"), &container["startupProbe"]["tcpSocket"]),
+        (None, &json!({ "port": 8080 }))
+    );
+}
+
+#[test]
+fn of_the_same_handler_nothing_of_ours_stays_behind() {
+    let own = json!({ "startupProbe": { "httpGet": { "path": "/started", "port": 8080 } } });
+    let mut file = liveness();
+    merge(&mut file, own.clone());
+    let handler = |container: &Value| container["startupProbe"]["httpGet"]["scheme"].clone();
+    assert_eq!(handler(&updated(&opt_in(), liveness(), &own, applied_by_kubectl(&file))), Value::Null);
+    let owned = json!({ "f:httpGet": { "f:path": {}, "f:port": {} } });
+    assert_eq!(handler(&updated(&opt_in(), liveness(), &own, applied_by_server(owned))), Value::Null);
+    file["startupProbe"]["httpGet"]["scheme"] = json!("HTTPS");
+    assert_eq!(handler(&updated(&opt_in(), liveness(), &own, applied_by_kubectl(&file))), "HTTPS");
+}
+
+#[test]
+fn what_was_added_follows_and_goes_again() {
+    // The author moves liveness.
+    let moved = json!({ "livenessProbe": { "httpGet": { "path": "/alive" } } });
+    let container = updated(&opt_in(), liveness(), &moved, |_| {});
+    assert_eq!(container["startupProbe"]["httpGet"]["path"], "/alive");
+    // The author takes liveness away.
+    let container = updated(&opt_in(), liveness(), &json!({ "livenessProbe": null }), |_| {});
+    assert_eq!(container.get("startupProbe"), None);
+    // The policy no longer wants either; liveness gets its delay instead.
+    let container = updated(&Policy::builtin(Profile::Recommended), liveness(), &json!({ "image": "web:2" }), |_| {});
+    assert_eq!((container.get("startupProbe"), &container["lifecycle"]), (None, &json!({})));
+    // Somebody edits it: it is theirs.
+    let edited = json!({ "startupProbe": { "failureThreshold": 99 } });
+    let container = updated(&opt_in(), liveness(), &edited, |_| {});
+    assert_eq!(container["startupProbe"]["failureThreshold"], 99);
+    // The author writes a hook.
+    let hook = json!({ "lifecycle": { "preStop": { "exec": { "command": ["drain"] } } } });
+    let container = updated(&opt_in(), liveness(), &hook, |_| {});
+    assert_eq!(container["lifecycle"]["preStop"], json!({ "exec": { "command": ["drain"] } }));
+}
+
+#[test]
+fn a_grace_period_for_liveness_and_a_pause_within_it() {
+    let defaults = Defaults { liveness_grace: FillWith::Auto, pre_stop_sleep_seconds: 60, ..Defaults::default() };
+    let policy = Policy::compile(&Choices { defaults, ..Choices::default() }).unwrap();
+    let mut object = web(liveness());
+    object["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(600);
+    let stored = filled(&policy, &object, Pass::Live(true));
+    assert_eq!(stored.pointer(WEB).unwrap()["livenessProbe"]["terminationGracePeriodSeconds"], 30);
+    assert_eq!(stored.pointer(WEB).unwrap()["lifecycle"]["preStop"]["sleep"]["seconds"], 15, "half of the shortest grace period");
+    // The policy leaves it again.
+    let again = filled(&Policy::builtin(Profile::Recommended), &stored, Pass::Live(false));
+    assert_eq!(again.pointer(WEB).unwrap()["livenessProbe"].get("terminationGracePeriodSeconds"), None);
+    // A hook of unknown length.
+    object.pointer_mut(WEB).unwrap()["lifecycle"] = json!({ "preStop": { "exec": { "command": ["drain"] } } });
+    let stored = filled(&policy, &object, Pass::Live(true));
+    assert_eq!(stored.pointer(WEB).unwrap()["livenessProbe"].get("terminationGracePeriodSeconds"), None);
 }

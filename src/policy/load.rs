@@ -248,7 +248,7 @@ mod tests {
                 "4:20: defaults.addStartupProbe: found \"maybe\", expected `true` or `false`",
                 "5:27: defaults.addPreStopSleepSeconds: 301 is out of range: it must be a whole number from 0 to 300",
                 "6:21: defaults.readinessProbe: unknown key `terminationGracePeriodSeconds`; known here: failureThreshold, initialDelaySeconds, periodSeconds, timeoutSeconds",
-                "7:50: defaults.livenessProbe.terminationGracePeriodSeconds: 0 is out of range: it must be a whole number from 1 to 2147483647",
+                "7:51: defaults.livenessProbe.terminationGracePeriodSeconds: 0 is out of range: it must be a whole number from 1 to 2147483647",
             ],
         );
         check(
