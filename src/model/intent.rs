@@ -378,8 +378,20 @@ struct HookFields {
     sleep: Option<IgnoredAny>,
 }
 
-/// The fields of a handler that somebody owns; an empty map owns the handler as a whole.
-type HandlerFields = HashMap<String, IgnoredAny>;
+/// The fields of a handler that somebody owns, of those that may be left out.
+#[derive(Debug, Default, Deserialize)]
+struct HandlerFields {
+    #[serde(default, rename = "f:path")]
+    path: Option<IgnoredAny>,
+    #[serde(default, rename = "f:scheme")]
+    scheme: Option<IgnoredAny>,
+    #[serde(default, rename = "f:host")]
+    host: Option<IgnoredAny>,
+    #[serde(default, rename = "f:httpHeaders")]
+    headers: Option<IgnoredAny>,
+    #[serde(default, rename = "f:service")]
+    service: Option<IgnoredAny>,
+}
 
 #[derive(Debug, Default, Deserialize)]
 struct ProbeFields {
@@ -415,6 +427,13 @@ impl ProbeFields {
             "tcpSocket" => &self.tcp_socket,
             _ => &self.grpc,
         };
-        fields.as_ref().is_some_and(|fields| field.is_none_or(|field| fields.contains_key(&*format!("f:{field}"))))
+        fields.as_ref().is_some_and(|fields| match field {
+            None => true,
+            Some("path") => fields.path.is_some(),
+            Some("scheme") => fields.scheme.is_some(),
+            Some("host") => fields.host.is_some(),
+            Some("httpHeaders") => fields.headers.is_some(),
+            Some(_) => fields.service.is_some(),
+        })
     }
 }

@@ -1,6 +1,6 @@
 use super::{Context, Findings, Rule};
 use crate::{
-    model::{Host, classify_host},
+    model::{Handler, Host, classify_host},
     rules::finding::shorten,
 };
 
@@ -45,7 +45,7 @@ impl Rule for ExplicitHost {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
         for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
-                let Some((handler, host)) = probe.handler().and_then(|handler| handler.host()) else { continue };
+                let Some((handler, host)) = probe.handler().and_then(Handler::host) else { continue };
                 if cx.workload.host_network && classify_host(Some(host)) == Host::Loopback {
                     continue;
                 }

@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{Host, classify_host};
+use crate::model::{Handler, Host, classify_host};
 
 declare_rule! {
     /// A probe with `host: localhost` asks the node, not the container.
@@ -41,7 +41,7 @@ impl Rule for LoopbackHost {
         }
         for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
-                let Some((handler, host)) = probe.handler().and_then(|handler| handler.host()) else { continue };
+                let Some((handler, host)) = probe.handler().and_then(Handler::host) else { continue };
                 if classify_host(Some(host)) == Host::Loopback {
                     let message = format!("host \"{host}\" is the node, not this container");
                     let help = format!("{}:\n  {handler}:   # without host: the pod's own address", kind.field());

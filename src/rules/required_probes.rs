@@ -53,19 +53,21 @@ declare_rule! {
 
 /// A probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
 pub(crate) enum ProbeName {
-    LivenessProbe,
-    ReadinessProbe,
-    StartupProbe,
+    #[serde(rename = "livenessProbe")]
+    Liveness,
+    #[serde(rename = "readinessProbe")]
+    Readiness,
+    #[serde(rename = "startupProbe")]
+    Startup,
 }
 
 impl ProbeName {
     const fn kind(self) -> ProbeKind {
         match self {
-            Self::LivenessProbe => ProbeKind::Liveness,
-            Self::ReadinessProbe => ProbeKind::Readiness,
-            Self::StartupProbe => ProbeKind::Startup,
+            Self::Liveness => ProbeKind::Liveness,
+            Self::Readiness => ProbeKind::Readiness,
+            Self::Startup => ProbeKind::Startup,
         }
     }
 }
@@ -135,7 +137,7 @@ impl RequiredProbes {
 
     fn check_numbers(
         &self,
-        cx: &Context<'_>,
+        cx: Context<'_>,
         container: &crate::model::Container<'_>,
         kind: ProbeKind,
         probe: &Probe<'_>,
@@ -149,7 +151,7 @@ impl RequiredProbes {
                 _ => continue,
             };
             let message = format!("{field} is {value}; the policy asks for {bound}");
-            out.probe(cx, container, kind, field, message, format!("{}:\n  {field}: {wanted}", kind.field())).badness(distance);
+            out.probe(&cx, container, kind, field, message, format!("{}:\n  {field}: {wanted}", kind.field())).badness(distance);
         }
     }
 }
@@ -171,7 +173,7 @@ impl Rule for RequiredProbes {
                     let message = format!("the handler is {handler}; the policy asks for {}", allowed.join(", "));
                     out.probe(cx, container, kind, handler, message, format!("{}:\n  {}:", kind.field(), allowed.join(" # or ")));
                 }
-                self.check_numbers(cx, container, kind, probe, out);
+                self.check_numbers(*cx, container, kind, probe, out);
             }
         }
     }
@@ -181,7 +183,7 @@ impl Rule for RequiredProbes {
             for (leaf, Range { min, max }) in self.ranges(kind).all() {
                 let place = format!("{}.{}", kind.field(), leaf.field());
                 // What the API accepts: a number that no object can have would refuse every object.
-                let least = if leaf == Leaf::InitialDelaySeconds { 0 } else { 1 };
+                let least = u32::from(leaf != Leaf::InitialDelaySeconds);
                 if let (Some(min), Some(max)) = (min, max)
                     && min > max
                 {

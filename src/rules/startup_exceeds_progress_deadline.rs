@@ -48,8 +48,8 @@ impl Rule for StartupExceedsProgressDeadline {
         for container in &cx.workload.containers {
             let timing = |kind| container.valid_probe(kind).map(Probe::timing);
             let [liveness, readiness, startup] = ProbeKind::ALL.map(timing);
-            let start_up = startup.or(liveness).map_or(0, |timing| timing.start_up_upper_bound());
-            let available = cx.workload.time_to_available(start_up, readiness);
+            let bound = startup.or(liveness).map_or(0, |timing| timing.start_up_upper_bound());
+            let available = cx.workload.time_to_available(bound, readiness);
             if available < deadline {
                 continue;
             }
