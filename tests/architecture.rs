@@ -1,5 +1,7 @@
 //! The invariants of ARCHITECTURE.md that can be read from the source.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,5 +1,7 @@
 //! Generated pages are current. `UPDATE=1 cargo test --test docs` (or `make docs`) writes them anew.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use probekeeper::{

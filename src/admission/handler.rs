@@ -122,11 +122,11 @@ fn validate(
     namespace: &str,
     outcome: &mut Outcome,
 ) -> Result<Response<'static>, Fault> {
-    let owner = workload.owner();
-    let owned = owner == Owner::Judged && policy.owned_objects == OwnedObjects::Warn;
-    if owner == Owner::Node || (owner == Owner::Judged && policy.owned_objects == OwnedObjects::Skip) {
-        return Ok(Response::allow(""));
-    }
+    let owned = match (workload.owner(), policy.owned_objects) {
+        (Owner::Node, _) | (Owner::Judged, OwnedObjects::Skip) => return Ok(Response::allow("")),
+        (Owner::Judged, OwnedObjects::Warn) => true,
+        (Owner::Judged, OwnedObjects::Deny) | (Owner::None | Owner::Other, _) => false,
+    };
     let evaluation = evaluate(policy, workload);
     outcome.rule_errors = evaluation.rule_errors;
     let would_deny = evaluation.findings.iter().any(|finding| finding.action == Action::Deny);

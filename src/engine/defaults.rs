@@ -136,7 +136,7 @@ pub struct Plan {
     pub fills: Vec<Fill>,
     /// What changes beyond numbers, by container.
     pub additions: Vec<Addition>,
-    /// All that is ours afterwards, also what stands already.
+    /// All that is ours afterwards, also what stands already, and numbers that were ours before somebody edited them by hand.
     pub record: Record,
 }
 
@@ -228,7 +228,12 @@ impl Plan {
         for (kind, slot) in ProbeKind::ALL.into_iter().zip(draft.probes) {
             let (Some(slot), Some(probe)) = (slot, container.probe(kind)) else { continue };
             for leaf in FILLABLE {
-                let (value, Some(author)) = (slot.value(leaf), slot.author(leaf)) else { continue };
+                let (value, Some(author)) = (slot.value(leaf), slot.author(leaf)) else {
+                    if let Some(recorded) = draft.witnesses.edited_by_hand(container, kind, leaf) {
+                        self.record.insert(&container.name, kind, leaf, recorded);
+                    }
+                    continue;
+                };
                 if value == leaf.api_default() && author != Author::Ours {
                     continue;
                 }

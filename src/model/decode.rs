@@ -284,11 +284,20 @@ fn pointer_of(path: &serde_path_to_error::Path) -> String {
 pub(crate) fn explain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(&*text, |(words, _)| words);
-    match text.split_once("string \"") {
+    let text = match text.split_once("string \"") {
         Some((before, rest)) => match rest.rsplit_once("\", expected") {
             Some((_, after)) => format!("{before}a string, expected{after}"),
             None => format!("{before}a string"),
         },
         None => text.to_owned(),
-    }
+    };
+    // The names of our own types say nothing to a reader.
+    let Some((found, expected)) = text.rsplit_once("expected ") else { return text };
+    let expected = match expected {
+        "i64" | "u32" | "i32" => "a whole number",
+        "a sequence" => "a list",
+        other if other.starts_with("struct ") => "a map",
+        other => other,
+    };
+    format!("{found}expected {expected}")
 }

@@ -250,7 +250,8 @@ impl Policy {
             on_internal_error: choices.on_internal_error,
         };
         let digest = Sha256::digest(policy.effective().to_string());
-        policy.hash = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let start = digest.iter().take(6).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+        policy.hash = format!("{start:012x}");
         policy
     }
 

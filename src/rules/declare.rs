@@ -18,6 +18,9 @@ pub trait Rule: Send + Sync {
     }
 }
 
+/// A rule ready to judge, and its parameters spelt out.
+pub type Built = (Box<dyn Rule>, Value);
+
 /// What is known about a rule without running it.
 pub struct RuleDef {
     /// Names the bad thing in kebab case, so that "allow hair-trigger-liveness" reads well.
@@ -33,7 +36,7 @@ pub struct RuleDef {
     /// Rules that say the same better: where one of them fires at the same place with at least this action, this one is silent.
     pub covered_by: &'static [&'static str],
     /// Makes the rule from parameters; the error says which one is wrong.
-    pub build: fn(Value) -> Result<(Box<dyn Rule>, Value), String>,
+    pub build: fn(Value) -> Result<Built, String>,
     /// JSON schema of the parameters.
     pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
     /// Name of the file under `src/rules/`, without its ending.

@@ -51,7 +51,7 @@ mod undeclared_port;
 mod unknown_port_name;
 mod unusable_path;
 
-pub use declare::{Rule, RuleDef};
+pub use declare::{Built, Rule, RuleDef};
 pub use finding::{Context, Finding, Findings};
 
 /// Every rule, in the order of documentation: first what cannot work, then what causes outages, then what is careless.

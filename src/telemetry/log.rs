@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,6 +19,16 @@ use crate::admission::{Outcome, Route};
 
 /// Lines that may wait for stderr. More than that are dropped and counted: when the container's log pipe is full, answers must not wait.
 const WAITING_LINES: usize = 4096;
+
+/// How long lines are gathered after one was written. Waking the writer and a system call for each line cost more than the judgement that the
+/// line is about.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// What the writer keeps of its buffer between writes.
+const KEPT_BUFFER: usize = 64 << 10;
+
+/// A line is seldom longer.
+const LINE: usize = 512;
 
 /// How long the end of the process waits for the last lines.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -185,7 +195,7 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = OneLine<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        OneLine { lines: self, text: Vec::new() }
+        OneLine { lines: self, text: Vec::with_capacity(LINE) }
     }
 }
 
@@ -214,19 +224,29 @@ impl Drop for OneLine<'_> {
     }
 }
 
+/// Writes the first line at once and those of the next moments together.
 fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
     let mut stderr = io::stderr();
-    loop {
-        match lines.recv_timeout(Duration::from_secs(1)) {
-            // Nobody is left to tell that stderr is gone.
-            Ok(Line::Text(text)) => drop(stderr.write_all(&text)),
-            Ok(Line::End) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {
-                let lost = dropped.swap(0, Ordering::Relaxed);
-                if lost > 0 {
-                    tracing::warn!(lost, "log lines dropped: stderr was not read");
-                }
+    let mut text = Vec::new();
+    while let Ok(first) = lines.recv() {
+        let mut ended = false;
+        for line in std::iter::once(first).chain(lines.try_iter()) {
+            match line {
+                Line::Text(line) => text.extend_from_slice(&line),
+                Line::End => ended = true,
             }
         }
+        // Nobody is left to tell that stderr is gone.
+        drop(stderr.write_all(&text));
+        if ended {
+            return;
+        }
+        text.clear();
+        text.shrink_to(KEPT_BUFFER);
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            tracing::warn!(lost, "log lines dropped: stderr was not read");
+        }
+        std::thread::sleep(GATHER);
     }
 }

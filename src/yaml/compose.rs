@@ -36,13 +36,13 @@ fn attempt<'a>(text: &'a str, base: Pos, added: &[(usize, usize)]) -> Attempt<'a
     let root = match composer.run() {
         Ok(root) => Ok(root),
         Err(Stop::Known(error)) => Err(composer.places.marked(error)),
-        Err(Stop::Scan(error)) => match composer.relax(&error) {
-            Some(source) => return Attempt::Again(source),
-            None => {
-                let error = composer.places.explain(&error);
-                Err(composer.places.marked(error))
+        Err(Stop::Scan(error)) => {
+            if let Some(source) = composer.relax(&error) {
+                return Attempt::Again(source);
             }
-        },
+            let error = composer.places.explain(&error);
+            Err(composer.places.marked(error))
+        }
     };
     let duplicates = composer.duplicates;
     Attempt::Done(root.transpose().map(|root| Document { root, duplicates }))

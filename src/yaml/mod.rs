@@ -162,17 +162,23 @@ pub struct Place<'n, 'a> {
 }
 
 impl Place<'_, '_> {
-    /// What to underline: the key of a mapping or sequence, key and value of a scalar, the first line of an element.
+    /// What to underline: the key of a mapping or sequence, key and value of a scalar, the name of a list's element.
     pub fn span(&self) -> Span {
-        match (self.key, &self.node.value) {
-            (Some(key), Value::Map(_) | Value::Seq(_)) => key.span,
-            // A value that stands elsewhere (an alias) or on another line is not part of the underlined entry.
-            (Some(key), _) if self.node.span.start.line == key.span.start.line && self.node.span.end >= key.span.end => {
-                Span { start: key.span.start, end: self.node.span.end }
-            }
-            (Some(key), _) => key.span,
-            (None, _) => self.node.span,
+        match (self.key, self.node.entry("name")) {
+            (Some(key), _) => entry_span(key, self.node),
+            (None, Some((key, name))) => entry_span(key, name),
+            (None, None) => self.node.span,
         }
+    }
+}
+
+/// A value that stands elsewhere (an alias) or on another line is not part of the underlined entry.
+fn entry_span(key: &Key<'_>, node: &Node<'_>) -> Span {
+    let scalar = !matches!(node.value, Value::Map(_) | Value::Seq(_));
+    if scalar && node.span.start.line == key.span.start.line && node.span.end >= key.span.end {
+        Span { start: key.span.start, end: node.span.end }
+    } else {
+        key.span
     }
 }
 

@@ -181,11 +181,7 @@ fn places() {
     };
     for (pointer, exact, expected) in [
         ("/spec", true, "2:1 \"spec\""),
-        (
-            "/spec/containers/0",
-            true,
-            "4:5 \"name: web # ü\\n    args: [\\\"é\\\", b]\\n    livenessProbe:\\n      httpGet: {port: http, path: /}\\n      periodSeconds\"",
-        ),
+        ("/spec/containers/0", true, "4:5 \"name: web\""),
         ("/spec/containers/0/args/1", true, "5:17 \"b\""),
         ("/spec/containers/0/args/0", true, "5:12 \"\\\"é\\\"\""),
         ("/spec/containers/0/livenessProbe", true, "6:5 \"livenessProbe\""),
@@ -193,11 +189,7 @@ fn places() {
         ("/spec/containers/0/livenessProbe/httpGet/path", true, "7:29 \"path: /\""),
         ("/spec/containers/0/livenessProbe/periodSeconds", true, "8:7 \"periodSeconds\""),
         ("/spec/containers/0/livenessProbe/timeoutSeconds", false, "6:5 \"livenessProbe\""),
-        (
-            "/spec/containers/0/readinessProbe/timeoutSeconds",
-            false,
-            "4:5 \"name: web # ü\\n    args: [\\\"é\\\", b]\\n    livenessProbe:\\n      httpGet: {port: http, path: /}\\n      periodSeconds\"",
-        ),
+        ("/spec/containers/0/readinessProbe/timeoutSeconds", false, "4:5 \"name: web\""),
         ("/spec/containers/1/name", true, "9:5 \"name: \\\"x\\n      y\\\"\""),
         ("/metadata", false, "2:1 \"spec:\\n"),
     ] {

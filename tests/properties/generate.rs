@@ -38,7 +38,7 @@ pub(crate) fn file() -> BoxedStrategy<Value> {
                 if sidecar {
                     container["restartPolicy"] = json!("Always");
                 } else {
-                    PROBES.iter().for_each(|probe| drop(container.as_object_mut().unwrap().remove(*probe)));
+                    container.as_object_mut().unwrap().retain(|field, _| !PROBES.contains(&field.as_str()));
                 }
                 container
             })
@@ -147,10 +147,23 @@ fn probe(max_successes: i64) -> BoxedStrategy<Value> {
 
 fn handler() -> BoxedStrategy<Value> {
     let port = select(vec![json!(8080), json!(9000), json!(15020), json!("http"), json!("nope"), json!(65535)]);
-    let host = option::weighted(0.2, select(vec!["localhost", "127.0.0.1", "::1", "db", "orders.shop.svc", "10.0.0.1"]));
+    let host = option::weighted(0.2, select(vec!["localhost", "127.0.0.1", "::1", "db", "orders.shop.svc", "10.0.0.1", "d\nb"]));
     let path = option::weighted(
         0.8,
-        select(vec!["/healthz", "/readyz", "/quit", "/", "ready", "//x", "http://x/y", "a:b", "/\u{1f600}", "/a\n\tb\u{7f}", ""]),
+        select(vec![
+            "/healthz",
+            "/readyz",
+            "/quit",
+            "/",
+            "ready",
+            "//x",
+            "//a\n\u{1b}b",
+            "http://x/y",
+            "a:b",
+            "/\u{1f600}",
+            "/a\n\tb\u{7f}",
+            "",
+        ]),
     );
     let header = option::weighted(0.1, prop_oneof!["[A-Za-z-]{1,6}", Just("Authorization".to_owned())]);
     let command = select(vec![

@@ -1,5 +1,7 @@
 //! The catalogue: every rule has its file, its documentation with examples that run, and fixtures.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 use probekeeper::{
@@ -135,13 +137,13 @@ fn fixtures_get_exactly_these_findings() {
         let folder = root().join("tests/rules/fixtures").join(rule.id);
         let mut files: Vec<_> = fs::read_dir(&folder).expect("fixtures").map(|entry| entry.expect("entry").path()).collect();
         files.sort();
-        let (mut fires, mut silent) = (0, 0);
+        let (mut firing, mut silent) = (0, 0);
         for file in files {
             let text = fs::read_to_string(&file).expect("fixture");
             let header: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
             let params = header.iter().find_map(|line| line.strip_prefix("# params: ")).unwrap_or_default();
             let found = findings(rule, params, &text);
-            *if found.is_empty() { &mut silent } else { &mut fires } += 1;
+            *if found.is_empty() { &mut silent } else { &mut firing } += 1;
             let mut said: Vec<String> = found.iter().map(line).collect();
             if said.is_empty() {
                 said.push("# nothing".to_owned());
@@ -167,7 +169,7 @@ fn fixtures_get_exactly_these_findings() {
                 assert!(!finding.message.ends_with('.'), "a message is a clause: {}", finding.message);
             }
         }
-        assert!(fires > 0 && silent > 0, "{}: {fires} fixtures fire, {silent} do not", rule.id);
+        assert!(firing > 0 && silent > 0, "{}: {firing} fixtures fire, {silent} do not", rule.id);
     }
     assert!(wrong.is_empty() || update, "{}", wrong.join("\n"));
 }

@@ -143,6 +143,7 @@ struct Container {
     generation: usize,
 }
 
+#[derive(Clone, Copy)]
 enum Trigger {
     Tick,
     StatusChange,
