@@ -6,6 +6,9 @@ use super::asks::{asks_readiness, plain_host, service_name};
 use super::{Budget, Fact, Ingress, Member, Service, TargetPort, cascade};
 use crate::model::{Kind, ProbeKind};
 
+/// Namespace, if one is given, and name.
+type ServiceKey = (Option<Box<str>>, Box<str>);
+
 /// Objects of a set, related to each other.
 #[derive(Debug, Default)]
 pub struct Graph {
@@ -16,7 +19,7 @@ pub struct Graph {
     /// Members by namespace and label.
     labelled: HashMap<Label, Vec<usize>>,
     /// Services by namespace and name.
-    named: HashMap<(Option<Box<str>>, Box<str>), Vec<usize>>,
+    named: HashMap<ServiceKey, Vec<usize>>,
     /// For each member, the Services and budgets that select it.
     services_of: Vec<Vec<usize>>,
     budgets_of: Vec<Vec<usize>>,
@@ -229,7 +232,7 @@ impl Graph {
             let Some(from) = *from else { continue };
             for ask in &member.asks {
                 let services = self.services_named(&ask.host, member.namespace.as_deref());
-                let mut to: Vec<usize> = services.iter().flat_map(|at| self.providers.get(*at)).flatten().copied().collect();
+                let mut to: Vec<usize> = services.iter().filter_map(|at| self.providers.get(*at)).flatten().copied().collect();
                 to.sort_unstable();
                 to.dedup();
                 let unready_too = !services.is_empty()
