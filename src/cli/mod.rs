@@ -3,6 +3,7 @@
 mod completions;
 mod lint;
 mod policy;
+mod progress;
 mod rules;
 pub mod serve;
 

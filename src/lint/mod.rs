@@ -1,5 +1,7 @@
 //! The linter: files in, a [`Report`] out. It judges as the webhook would, on the object as it would be stored.
 
+mod baseline;
+mod fingerprint;
 mod judge;
 pub mod output;
 mod report;
@@ -7,11 +9,13 @@ mod source;
 
 use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 
+pub use baseline::{Baseline, BaselineError};
+pub use fingerprint::{fingerprint, relative};
 pub use judge::Judge;
-pub use report::{Excerpt, Failure, Filled, Found, ObjectRef, Report, Summary};
+pub use report::{Excerpt, Failure, Filled, Found, ObjectRef, Report, Seen, Summary};
 pub use source::{Input, Inputs};
 
 use crate::yaml::{self, Duplicate, Node, Span};
@@ -20,9 +24,8 @@ use report::FileReport;
 
 /// Reads and judges every input. The order of the report does not depend on which thread was first.
 pub fn run(inputs: Inputs, judge: &Judge) -> Report {
-    let Inputs { inputs, failures, skipped_templates } = inputs;
+    let Inputs { inputs, failures, skipped_templates, taken: next } = inputs;
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(inputs.len().div_ceil(FILES_PER_THREAD));
-    let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < inputs.len()) {
@@ -138,7 +141,7 @@ impl Visit<'_> {
     }
 
     fn add(&mut self, root: &Node<'_>, prefix: &str, judged: Judged) {
-        let Judged { object, findings, fills, rule_errors } = judged;
+        let Judged { object, findings, fills, courses, rule_errors } = judged;
         for rule in rule_errors {
             let at = root.nearest(prefix).span().start;
             let message = format!("rule {rule} failed on {object}: a fault of probekeeper, please report it with the manifest");
@@ -146,6 +149,13 @@ impl Visit<'_> {
         }
         let object = Arc::new(object);
         self.report.summary.workloads += 1;
+        self.report.workloads.extend(courses.map(|courses| Seen {
+            file: Arc::clone(self.file),
+            document: self.document,
+            line: root.nearest(prefix).span().start.line,
+            object: Arc::clone(&object),
+            courses,
+        }));
         for finding in findings {
             let pointer = format!("{prefix}{}", finding.pointer);
             let span = root.nearest(&pointer).span();

@@ -10,6 +10,7 @@ mod host;
 mod intent;
 mod probe;
 mod record;
+mod story;
 mod workload;
 
 pub use check::{Port, resolve_port, same_check};
@@ -23,4 +24,5 @@ pub use host::{Host, classify_host};
 pub use intent::{Author, LiveWitnesses, WitnessTexts, Witnesses};
 pub use probe::{Exec, Grpc, Handler, HttpGet, HttpHeader, Leaf, PortRef, Probe, ProbeKind, TcpSocket, Timing};
 pub use record::Record;
+pub use story::{Chance, Course, Lane, Outcome, Part, Phase, Story, StoryKind, Stretch, Until, seconds};
 pub use workload::{Kind, Owner, Workload};
