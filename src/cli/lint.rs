@@ -66,6 +66,8 @@ enum Format {
     Junit,
     /// For GitHub Actions: workflow commands that become annotations
     Github,
+    /// For people: one page without network or script, with a timeline of every probe
+    Html,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -92,7 +94,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
     }
     let Some(policy) = super::policy::load_or_builtin(args.policy.as_deref())? else { return Ok(ExitCode::from(FAILED)) };
     let mut judge = Judge::new(policy, !args.no_defaults);
-    if matches!(args.format, Format::Junit) {
+    if matches!(args.format, Format::Junit | Format::Html) {
         judge = judge.with_courses();
     }
     let root = env::current_dir().ok();
@@ -121,6 +123,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
         Format::Sarif => output::sarif(&report, root)?,
         Format::Junit => output::junit(&report, fails, root)?,
         Format::Github => output::github(&report, root),
+        Format::Html => output::html(&report, root),
     };
     match &args.output {
         Some(path) => write_file(path, &results)?,

@@ -1,6 +1,7 @@
 //! The command line: arguments here, one thin file per command.
 
 mod completions;
+mod explain;
 mod lint;
 mod policy;
 mod progress;
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Judge manifests in files, folders or standard input
     Lint(lint::LintArgs),
+    /// Say what each probe does when a container starts, hangs, refuses and is rolled out
+    Explain(explain::ExplainArgs),
     /// Run the admission webhook
     Serve(serve::ServeArgs),
     /// List and explain the rules
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Lint(args) => lint::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Policy(command) => policy::run(&command),

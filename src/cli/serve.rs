@@ -16,7 +16,8 @@ use crate::lifecycle::{Gates, Signals};
 use crate::pki;
 use crate::policy::{Policy, PolicySource, PolicyStore, Profile};
 use crate::server::tls::{Pair, PairFiles, Served};
-use crate::server::{Judge, Limits, Server, bind, ops, quantity};
+use crate::quantity;
+use crate::server::{Judge, Limits, Server, bind, ops};
 use crate::telemetry::log::{self, Format, Verbosity};
 use crate::telemetry::metrics::Metrics;
 

@@ -426,6 +426,8 @@ impl Lane {
 
     fn ends(&mut self, phase: Phase) {
         let from = self.stretches.last().map_or(0, |stretch| stretch.to);
-        self.stretches.push(Stretch { from, to: i64::MAX, phase });
+        if from < i64::MAX {
+            self.stretches.push(Stretch { from, to: i64::MAX, phase });
+        }
     }
 }

@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connections::Connection;
 use super::listener::Server;
-use super::{Judge, quantity};
+use super::Judge;
+use crate::quantity;
 use crate::admission::{Answer, Route};
 use crate::telemetry::log;
 
