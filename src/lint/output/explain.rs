@@ -185,9 +185,12 @@ fn rollout(course: &Course) -> String {
     }
     if let Some(deadline) = course.progress_deadline {
         // The left side of the rollout row of semantics 3: the slowest start that may pass.
-        let bound = course.starter().map_or(Duration::ZERO, |part| seconds(part.timing.start_up_upper_bound()));
-        let done = course.ready(bound).map_or(latest, |(_, latest)| latest).saturating_add(min_ready);
-        let fits = if done < seconds(deadline) { "always within" } else { "a slow start can outlast" };
+        let done = course.starter().and_then(|part| course.ready(seconds(part.timing.start_up_upper_bound())));
+        let fits = match done {
+            Some((_, ready)) if ready.saturating_add(min_ready) < seconds(deadline) => "even the slowest start that survives is within",
+            Some(_) => "a slow start that survives can outlast",
+            None => "nothing limits its start, which can outlast",
+        };
         let _ = write!(text, "; {fits} progressDeadlineSeconds {deadline}");
     }
     text
@@ -204,7 +207,9 @@ pub(super) fn answers(course: &Course, what_if: &WhatIf) -> Vec<String> {
         let restart = if course.restarts { "restarted" } else { "stopped for good" };
         answers.push(format!("if it hangs for {}: {}", shown(length), verdict(killed, &format!("{restart} by its liveness probe"), "after the hang began")));
         let out = course.hang(ProbeKind::Readiness, length);
-        let back = match course.part(ProbeKind::Readiness).filter(|_| out.chance != Chance::Never) {
+        // A container that is killed begins anew instead.
+        let comes_back = out.chance != Chance::Never && killed.chance != Chance::Surely;
+        let back = match course.part(ProbeKind::Readiness).filter(|_| comes_back) {
             Some(part) => format!("; back within {} s after the hang", part.timing.recovery()),
             None => String::new(),
         };

@@ -190,7 +190,7 @@ fn container(course: &Course) -> Markup {
                 p .asks { (plan(part)) }
                 ul { @for sentence in sentences(course, part) { li { (sentence) } } }
             }
-            ul { @for sentence in together(course) { li { (sentence) } } }
+            div .together { @for sentence in together(course) { p { (sentence) } } }
             div .stories {
                 @for story in course.stories().iter().filter(|story| !story.lanes.is_empty()) {
                     figure {

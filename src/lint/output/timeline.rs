@@ -14,12 +14,12 @@ const LABEL: usize = 12;
 pub(super) fn text(story: &Story, indent: &str) -> String {
     let mut out = String::new();
     for lane in &story.lanes {
-        let bar: String = (0..WIDTH).map(|column| symbol(at(lane, middle(column, story.end)))).collect();
+        let bar: String = (0..WIDTH).map(|column| symbol(at(lane, column, story.end))).collect();
         out += &format!("{indent}{:LABEL$}{bar}\n", lane.kind.word());
     }
     let (mut ruler, mut labels) = (vec!['─'; WIDTH], vec![' '; WIDTH + 12]);
     for tick in ticks(story) {
-        let column = column(tick, story.end, WIDTH);
+        let column = (0..WIDTH).find(|column| reaches(*column, story.end, tick)).unwrap_or(WIDTH);
         let Some(place) = ruler.get_mut(column) else { continue };
         *place = '┴';
         let label = format!("{tick} s");
@@ -88,24 +88,24 @@ pub(super) const fn class(phase: Phase) -> &'static str {
 }
 
 const VIEW: usize = 640;
-const GUTTER: usize = 74;
-const LANE: usize = 24;
+const GUTTER: usize = 104;
+const LANE: usize = 28;
 
 /// The story as a drawing that takes its colours from the page. Shapes differ too: what depends on the moment is hatched.
 pub(super) fn svg(story: &Story, description: &str) -> Markup {
     let lanes = story.lanes.len();
-    let height = lanes * LANE + 24;
+    let height = lanes * LANE + 32;
     let x = |second: i64| GUTTER + column(second, story.end, VIEW - GUTTER - 8);
     html! {
         svg viewBox=(format!("0 0 {VIEW} {height}")) role="img" aria-label=(description) {
             title { (description) }
             @for (row, lane) in story.lanes.iter().enumerate() {
                 @let top = row * LANE + 4;
-                text x="0" y=(top + 12) class="label" { (lane.kind.word()) }
+                text x="0" y=(top + 15) class="label" { (lane.kind.word()) }
                 @for stretch in lane.stretches.iter().filter(|stretch| stretch.from < story.end) {
                     @let from = x(stretch.from);
                     @let to = x(stretch.to.min(story.end));
-                    rect x=(from) y=(top) width=(to.saturating_sub(from).max(1)) height="16" class=(class(stretch.phase)) {
+                    rect x=(from) y=(top) width=(to.saturating_sub(from).max(1)) height="20" class=(class(stretch.phase)) {
                         title { (span(stretch.from, stretch.to)) ": " (stretch.phase.meaning()) }
                     }
                 }
@@ -113,7 +113,7 @@ pub(super) fn svg(story: &Story, description: &str) -> Markup {
             line x1=(GUTTER) x2=(VIEW - 8) y1=(lanes * LANE + 4) y2=(lanes * LANE + 4) class="axis" {}
             @for (tick, label) in spaced(story) {
                 line x1=(x(tick)) x2=(x(tick)) y1=(lanes * LANE + 1) y2=(lanes * LANE + 8) class="axis" {}
-                @if label { text x=(x(tick)) y=(lanes * LANE + 21) class="tick" { (tick) " s" } }
+                @if label { text x=(x(tick)) y=(lanes * LANE + 27) class="tick" { (tick) " s" } }
             }
         }
     }
@@ -138,7 +138,7 @@ fn spaced(story: &Story) -> Vec<(i64, bool)> {
         .into_iter()
         .map(|tick| {
             let place = column(tick, story.end, VIEW - GUTTER - 8);
-            let half = (tick.to_string().len() + 2) * 4;
+            let half = (tick.to_string().len() + 2) * 6;
             let fits = place + GUTTER >= free_from + half && place + half <= VIEW - GUTTER;
             if fits {
                 free_from = place + GUTTER + half;
@@ -154,12 +154,13 @@ fn column(second: i64, end: i64, columns: usize) -> usize {
     usize::try_from(share).unwrap_or(0).min(columns)
 }
 
-/// The second in the middle of a column, in the direction of its beginning.
-fn middle(column: usize, end: i64) -> i64 {
-    let second = (2 * column as i128 + 1) * i128::from(end) / (2 * WIDTH as i128);
-    i64::try_from(second).unwrap_or(i64::MAX)
+/// Whether a second has come by the middle of a character.
+fn reaches(column: usize, end: i64, second: i64) -> bool {
+    i128::from(second) * 2 * WIDTH as i128 <= (2 * column as i128 + 1) * i128::from(end)
 }
 
-fn at(lane: &Lane, second: i64) -> Phase {
-    lane.stretches.iter().rfind(|stretch| stretch.from <= second).map_or(Phase::Unasked, |stretch| stretch.phase)
+/// What holds in the middle of a character.
+fn at(lane: &Lane, column: usize, end: i64) -> Phase {
+    let began = lane.stretches.iter().rfind(|stretch| reaches(column, end, stretch.from));
+    began.map_or(Phase::Unasked, |stretch| stretch.phase)
 }
