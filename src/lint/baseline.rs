@@ -25,7 +25,9 @@ pub enum BaselineError {
     #[error("not a baseline: {0}; write it anew with --write-baseline")]
     Malformed(#[from] serde_json::Error),
     /// Written by a later release.
-    #[error("a baseline of version {0}, and this probekeeper reads version {VERSION}: upgrade it, or write the baseline anew with --write-baseline")]
+    #[error(
+        "a baseline of version {0}, and this probekeeper reads version {VERSION}: upgrade it, or write the baseline anew with --write-baseline"
+    )]
     Version(u32),
 }
 

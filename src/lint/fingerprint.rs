@@ -1,10 +1,12 @@
 //! What makes two findings the same from one commit to the next: not their line, which moves with every edit above it.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
 use super::Found;
+use crate::model::ProbeKind;
 
 /// Identifies a finding in baselines and SARIF: 32 hexadecimal digits over rule, object, container, probe, place in the container and the text at fault.
 ///
@@ -24,7 +26,7 @@ pub fn fingerprint(found: &Found) -> String {
         object.namespace.as_deref().unwrap_or_default(),
         &object.name,
         finding.container.as_deref().unwrap_or_default(),
-        finding.probe.map_or("", |probe| probe.field()),
+        finding.probe.map_or("", ProbeKind::field),
         below_container(&finding.pointer),
         &content,
     ];
@@ -34,7 +36,11 @@ pub fn fingerprint(found: &Found) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hash.finalize().iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The part of a pointer below the container, whose position in its list may change; the whole pointer where it goes through no container.
@@ -75,7 +81,9 @@ mod tests {
 
     #[test]
     fn files_from_a_folder() {
-        for (file, name) in [("./a.yaml", "a.yaml"), ("/r/b/a.yaml", "b/a.yaml"), ("../a.yaml", "../a.yaml"), ("-", "-"), ("././/a", "a")] {
+        for (file, name) in
+            [("./a.yaml", "a.yaml"), ("/r/b/a.yaml", "b/a.yaml"), ("../a.yaml", "../a.yaml"), ("-", "-"), ("././/a", "a")]
+        {
             assert_eq!(relative(file, Some(Path::new("/r"))), name);
         }
     }

@@ -85,7 +85,11 @@ fn what_if() {
     let lines = |text: &str, args: &[&str]| -> String {
         let run = anywhere(&[&["explain", "-", "--no-defaults"], args].concat(), text);
         assert_eq!(run.code, 0, "{}", run.stderr);
-        run.stdout.lines().map(str::trim).filter(|line| line.starts_with("if it ")).fold(String::new(), |all, line| all + line + "\n")
+        run.stdout
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("if it "))
+            .fold(String::new(), |all, line| all + line + "\n")
     };
     let mut all = String::new();
     for start in ["20s", "22s", "40s", "1m30s"] {
@@ -94,7 +98,8 @@ fn what_if() {
     for hang in ["500ms", "10.9s", "12s", "20s"] {
         all += &lines(TUTORIAL, &["--hangs-for", hang]);
     }
-    let ready_too_soon = good("a").replace("        readinessProbe: { httpGet: { path: /readyz, port: 80 }, timeoutSeconds: 3 }\n", "");
+    let ready_too_soon =
+        good("a").replace("        readinessProbe: { httpGet: { path: /readyz, port: 80 }, timeoutSeconds: 3 }\n", "");
     all += &lines(&ready_too_soon, &["--starts-in", "40s"]);
     assert_snapshot!(all, @"
     if it needs 20 s to start: never killed by its liveness probe; ready 20 s to 25 s after its start

@@ -77,7 +77,8 @@ fn fingerprints_do_not_know_lines() {
         results.iter().map(|result| result["partialFingerprints"]["probekeeper/v1"].as_str().unwrap().to_owned()).collect()
     };
     let before = prints("a.yaml", BAD);
-    let moved = format!("# one more line\n---\n{BAD}").replace("      containers:\n", "      containers:\n        - { name: first, image: i }\n");
+    let moved = format!("# one more line\n---\n{BAD}")
+        .replace("      containers:\n", "      containers:\n        - { name: first, image: i }\n");
     assert!(!before.is_empty());
     assert_eq!(before, prints("b.yaml", &moved));
     assert_ne!(before, prints("a.yaml", &BAD.replace("port: web", "port: wep")));

@@ -135,8 +135,13 @@ fn what_nothing_asks_never_happens() {
 fn the_largest_numbers_have_stories() {
     let largest = i64::from(i32::MAX);
     for number in [1, largest, i64::MAX] {
-        let timing =
-            Timing { initial_delay: number, period: number, timeout: number, failure_threshold: number, success_threshold: number };
+        let timing = Timing {
+            initial_delay: number,
+            period: number,
+            timeout: number,
+            failure_threshold: number,
+            success_threshold: number,
+        };
         let parts = ProbeKind::ALL.map(|kind| Part { grace: number, ..part(kind, timing) });
         let all = Course { min_ready: number, progress_deadline: Some(number), ..course(parts.to_vec()) };
         for story in all.stories() {

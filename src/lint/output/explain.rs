@@ -101,7 +101,9 @@ pub(super) fn sentences(course: &Course, part: &Part) -> Vec<String> {
             ProbeKind::Readiness => "the pod never becomes ready",
             ProbeKind::Startup => "the container never counts as started, is never ready and never restarted",
         };
-        return vec![format!("port \"{name}\" is not declared by this container, so every run is an error and is thrown away: {then}")];
+        return vec![format!(
+            "port \"{name}\" is not declared by this container, so every run is an error and is thrown away: {then}"
+        )];
     }
     if part.kind != ProbeKind::Startup && course.running(part.kind).is_none() {
         return vec!["never runs, because the startup probe never succeeds".to_owned()];
@@ -178,7 +180,12 @@ fn rollout(course: &Course) -> String {
     if slowest.is_zero() {
         let _ = write!(text, ", {} at the latest where it starts at once", shown(latest));
     } else {
-        let _ = write!(text, ", {} at the latest where it uses all of the {} that are guaranteed to start", shown(latest), shown(slowest));
+        let _ = write!(
+            text,
+            ", {} at the latest where it uses all of the {} that are guaranteed to start",
+            shown(latest),
+            shown(slowest)
+        );
     }
     if course.min_ready > 0 {
         let _ = write!(text, "; it counts {} later (minReadySeconds)", shown(min_ready));
@@ -187,7 +194,9 @@ fn rollout(course: &Course) -> String {
         // The left side of the rollout row of semantics 3: the slowest start that may pass.
         let done = course.starter().and_then(|part| course.ready(seconds(part.timing.start_up_upper_bound())));
         let fits = match done {
-            Some((_, ready)) if ready.saturating_add(min_ready) < seconds(deadline) => "even the slowest start that survives is within",
+            Some((_, ready)) if ready.saturating_add(min_ready) < seconds(deadline) => {
+                "even the slowest start that survives is within"
+            }
             Some(_) => "a slow start that survives can outlast",
             None => "nothing limits its start, which can outlast",
         };
@@ -205,7 +214,11 @@ pub(super) fn answers(course: &Course, what_if: &WhatIf) -> Vec<String> {
     if let Some(length) = what_if.hangs_for {
         let killed = course.hang(ProbeKind::Liveness, length);
         let restart = if course.restarts { "restarted" } else { "stopped for good" };
-        answers.push(format!("if it hangs for {}: {}", shown(length), verdict(killed, &format!("{restart} by its liveness probe"), "after the hang began")));
+        answers.push(format!(
+            "if it hangs for {}: {}",
+            shown(length),
+            verdict(killed, &format!("{restart} by its liveness probe"), "after the hang began")
+        ));
         let out = course.hang(ProbeKind::Readiness, length);
         // A container that is killed begins anew instead.
         let comes_back = out.chance != Chance::Never && killed.chance != Chance::Surely;
@@ -213,7 +226,11 @@ pub(super) fn answers(course: &Course, what_if: &WhatIf) -> Vec<String> {
             Some(part) => format!("; back within {} s after the hang", part.timing.recovery()),
             None => String::new(),
         };
-        answers.push(format!("if it hangs for {}: {}{back}", shown(length), verdict(out, "taken out of traffic", "after the hang began")));
+        answers.push(format!(
+            "if it hangs for {}: {}{back}",
+            shown(length),
+            verdict(out, "taken out of traffic", "after the hang began")
+        ));
     }
     answers
 }
@@ -227,7 +244,11 @@ fn start_answer(course: &Course, takes: Duration) -> String {
     let hanging = course.start(takes, Until::Hangs);
     let mut text = verdict(refusing, &by, "after its start");
     if hanging.chance != refusing.chance {
-        let _ = write!(text, " (that is while it refuses; if it accepts connections without answering: {})", verdict(hanging, &by, "after its start"));
+        let _ = write!(
+            text,
+            " (that is while it refuses; if it accepts connections without answering: {})",
+            verdict(hanging, &by, "after its start")
+        );
     }
     match course.ready(takes) {
         None => text += "; never ready",

@@ -181,6 +181,20 @@ fn finding(found: &Found) -> Markup {
     }
 }
 
+/// A number and its unit stay on one line.
+fn together_units(sentence: &str) -> String {
+    let words: Vec<&str> = sentence.split(' ').collect();
+    let mut out = String::with_capacity(sentence.len());
+    for (at, word) in words.iter().enumerate() {
+        let unit = word.trim_end_matches([')', ';', ',', '.']) == "s";
+        if at > 0 {
+            out.push(if unit { '\u{a0}' } else { ' ' });
+        }
+        out += word;
+    }
+    out
+}
+
 fn container(course: &Course) -> Markup {
     html! {
         section .container {
@@ -188,9 +202,9 @@ fn container(course: &Course) -> Markup {
             @for part in &course.parts {
                 h4 { (part.kind.field()) }
                 p .asks { (plan(part)) }
-                ul { @for sentence in sentences(course, part) { li { (sentence) } } }
+                ul { @for sentence in sentences(course, part) { li { (together_units(&sentence)) } } }
             }
-            div .together { @for sentence in together(course) { p { (sentence) } } }
+            div .together { @for sentence in together(course) { p { (together_units(&sentence)) } } }
             div .stories {
                 @for story in course.stories().iter().filter(|story| !story.lanes.is_empty()) {
                     figure {

@@ -20,7 +20,11 @@ pub fn junit(report: &Report, fails: Action, root: Option<&Path>) -> Result<Stri
         add(&found.file, case(found, fails));
     }
     for judged in &report.workloads {
-        if !report.findings.iter().any(|found| found.document == judged.document && found.file == judged.file && found.object == judged.object) {
+        if !report
+            .findings
+            .iter()
+            .any(|found| found.document == judged.document && found.file == judged.file && found.object == judged.object)
+        {
             add(&judged.file, TestCase::new(judged.object.to_string(), TestCaseStatus::success()));
         }
     }

@@ -2,12 +2,14 @@
 //!
 //! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>; only the parts that are written here have types.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::lint::{Failure, Found, Report, fingerprint, relative};
+use crate::model::ProbeKind;
 use crate::policy::Action;
 use crate::rules::{RULES, RuleDef};
 
@@ -117,15 +119,15 @@ fn result(found: &Found, root: Option<&Path>, against_baseline: bool) -> Outcome
     let mut markdown = text.clone();
     if !finding.help.is_empty() {
         let help = finding.help.trim_end();
-        text += &format!("\nWrite instead:\n{help}");
-        markdown += &format!("\n\nWrite instead:\n\n```yaml\n{help}\n```");
+        text += &["\nWrite instead:\n", help].concat();
+        markdown += &["\n\nWrite instead:\n\n```yaml\n", help, "\n```"].concat();
     }
     let mut region = json!({ "startLine": found.line, "startColumn": found.column });
     if !at_fault.is_empty() {
         region["endColumn"] = json!(found.column + at_fault.chars().count());
         region["snippet"] = json!({ "text": at_fault });
     }
-    let name = finding.probe.map(|probe| probe.field()).or(finding.container.as_deref()).unwrap_or(&found.object.name);
+    let name = finding.probe.map(ProbeKind::field).or(finding.container.as_deref()).unwrap_or(&found.object.name);
     let object = found.object.to_string().replace(' ', "/");
     Outcome {
         rule_id: finding.rule.id,
@@ -175,7 +177,8 @@ fn encoded(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out += &format!("%{byte:02X}");
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
         }
         out
     })

@@ -1,5 +1,7 @@
 //! A story drawn: lanes over an axis of seconds, as text and as SVG.
 
+use std::fmt::Write as _;
+
 use maud::{Markup, html};
 
 use crate::model::{Lane, Phase, Story};
@@ -15,7 +17,8 @@ pub(super) fn text(story: &Story, indent: &str) -> String {
     let mut out = String::new();
     for lane in &story.lanes {
         let bar: String = (0..WIDTH).map(|column| symbol(at(lane, column, story.end))).collect();
-        out += &format!("{indent}{:LABEL$}{bar}\n", lane.kind.word());
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{indent}{:LABEL$}{bar}", lane.kind.word());
     }
     let (mut ruler, mut labels) = (vec!['─'; WIDTH], vec![' '; WIDTH + 12]);
     for tick in ticks(story) {
@@ -32,8 +35,9 @@ pub(super) fn text(story: &Story, indent: &str) -> String {
         }
     }
     let labels: String = labels.into_iter().collect();
-    out += &format!("{indent}{:LABEL$}{}\n", "", ruler.into_iter().collect::<String>());
-    out + &format!("{indent}{:LABEL$}{}\n", "", labels.trim_end())
+    let _ = writeln!(out, "{indent}{:LABEL$}{}", "", ruler.into_iter().collect::<String>());
+    let _ = writeln!(out, "{indent}{:LABEL$}{}", "", labels.trim_end());
+    out
 }
 
 /// What the characters of the lanes mean, of those that occur.
