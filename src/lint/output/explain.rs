@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::index::Index;
 use super::timeline;
 use crate::lint::{Filled, Report, Seen};
 use crate::model::{Chance, Course, Outcome, Part, ProbeKind, Until, seconds};
@@ -19,9 +20,10 @@ pub struct WhatIf {
 /// Every workload of a report with its containers and probes; needs a judge [`with_courses`](crate::lint::Judge::with_courses).
 pub fn explain(report: &Report, what_if: &WhatIf) -> String {
     let mut out = String::new();
+    let index = Index::of(report);
     for seen in &report.workloads {
         let _ = writeln!(out, "{} ({}:{})", seen.object, seen.file, seen.line);
-        let filled = filled(report, seen);
+        let filled = filled(&index, seen);
         if !filled.is_empty() {
             let _ = writeln!(out, "  filled in by probekeeper: {}", filled.join(", "));
         }
@@ -37,8 +39,7 @@ pub fn explain(report: &Report, what_if: &WhatIf) -> String {
 }
 
 /// What was filled in in a workload: `web livenessProbe.timeoutSeconds: 5`.
-pub(super) fn filled(report: &Report, seen: &Seen) -> Vec<String> {
-    let of_this = |filled: &&Filled| filled.file == seen.file && filled.document == seen.document && filled.object == seen.object;
+pub(super) fn filled(index: &Index<'_>, seen: &Seen) -> Vec<String> {
     let shown = |filled: &Filled| {
         let mut steps = filled.pointer.rsplit('/');
         let (leaf, probe, index) = (steps.next()?, steps.next()?, steps.next()?);
@@ -49,7 +50,7 @@ pub(super) fn filled(report: &Report, seen: &Seen) -> Vec<String> {
         let name = container.filter(|course| !course.sidecar).map(|course| format!("{} ", course.container)).unwrap_or_default();
         Some(format!("{name}{probe}.{leaf}: {}", filled.value))
     };
-    report.filled.iter().filter(of_this).filter_map(shown).collect()
+    index.filled(seen).into_iter().filter_map(shown).collect()
 }
 
 fn container(out: &mut String, course: &Course, what_if: &WhatIf) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::explain::{filled, plan, sentences, together};
+use super::index::Index;
 use super::text::count;
 use super::timeline;
 use crate::lint::{Found, Report, Seen, relative};
@@ -17,6 +18,7 @@ const STYLE: &str = include_str!("html.css");
 /// The report as an HTML page, with timelines where the judge gave [courses](crate::lint::Judge::with_courses). `root`: the folder that file names are
 /// relative to.
 pub fn html(report: &Report, root: Option<&Path>) -> String {
+    let index = Index::of(report);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -36,7 +38,7 @@ pub fn html(report: &Report, root: Option<&Path>) -> String {
                 main {
                     @if !report.errors.is_empty() { (errors(report, root)) }
                     @if !report.workloads.is_empty() { (legend(report)) }
-                    @for seen in &report.workloads { (workload(report, seen, root)) }
+                    @for seen in &report.workloads { (workload(&index, seen, root)) }
                 }
                 footer {
                     p { "Judged by probekeeper " (env!("CARGO_PKG_VERSION")) ". Timelines show each object as it would be stored." }
@@ -131,14 +133,10 @@ fn legend(report: &Report) -> Markup {
     }
 }
 
-fn workload(report: &Report, seen: &Seen, root: Option<&Path>) -> Markup {
-    let findings: Vec<&Found> = report
-        .findings
-        .iter()
-        .filter(|found| found.document == seen.document && found.file == seen.file && found.object == seen.object)
-        .collect();
+fn workload(index: &Index<'_>, seen: &Seen, root: Option<&Path>) -> Markup {
+    let findings: Vec<&Found> = index.findings(seen);
     let worst = findings.iter().map(|found| found.finding.action).max();
-    let filled = filled(report, seen);
+    let filled = filled(index, seen);
     html! {
         article class=(worst.map_or("clean", Action::name)) {
             h2 { (seen.object) }

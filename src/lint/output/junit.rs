@@ -5,6 +5,7 @@ use std::path::Path;
 
 use quick_junit::{NonSuccessKind, Report as Suites, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
+use super::index::Index;
 use crate::lint::{Found, Report, relative};
 use crate::policy::Action;
 
@@ -19,12 +20,9 @@ pub fn junit(report: &Report, fails: Action, root: Option<&Path>) -> Result<Stri
     for found in &report.findings {
         add(&found.file, case(found, fails));
     }
+    let index = Index::of(report);
     for judged in &report.workloads {
-        if !report
-            .findings
-            .iter()
-            .any(|found| found.document == judged.document && found.file == judged.file && found.object == judged.object)
-        {
+        if index.findings(judged).is_empty() {
             add(&judged.file, TestCase::new(judged.object.to_string(), TestCaseStatus::success()));
         }
     }

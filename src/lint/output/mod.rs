@@ -3,6 +3,7 @@
 mod explain;
 mod github;
 mod html;
+mod index;
 mod json;
 mod junit;
 mod sarif;
