@@ -112,7 +112,9 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
         let gone = baseline.apply(&mut report, root);
         if gone > 0 {
             let those = if gone == 1 { "1 finding" } else { &*format!("{gone} findings") };
-            complain(&format!("probekeeper: {those} of the baseline no longer there: write it anew with --write-baseline"));
+            complain(&format!(
+                "probekeeper: {those} of the baseline not there any more as it was: write it anew with --write-baseline"
+            ));
         }
     }
     report.retain(least);

@@ -15,14 +15,14 @@ const VERSION: u32 = 1;
 /// The findings of an earlier run. Written and read as JSON, sorted, without line numbers: editing a manifest elsewhere does not change it.
 #[derive(Debug, Default)]
 pub struct Baseline {
-    known: BTreeMap<Known, usize>,
+    known: BTreeMap<Known, Times>,
 }
 
 /// Why a baseline cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BaselineError {
     /// Not JSON, or fields are missing.
-    #[error("not a baseline: {0}; write it anew with --write-baseline")]
+    #[error("not a baseline (--write-baseline makes one)")]
     Malformed(#[from] serde_json::Error),
     /// Written by a later release.
     #[error(
@@ -41,7 +41,35 @@ struct Document {
 struct Entry {
     #[serde(flatten)]
     known: Known,
+    #[serde(flatten)]
+    times: Times,
+}
+
+/// How often the same finding is there, and how bad at most: one that grows worse is new.
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+struct Times {
     count: usize,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    badness: i64,
+}
+
+impl Times {
+    fn add(&mut self, other: Self) {
+        self.badness = if self.count == 0 { other.badness } else { self.badness.max(other.badness) };
+        self.count = self.count.saturating_add(other.count);
+    }
+
+    /// Uses up one, if there is one that is as bad.
+    fn cover(&mut self, badness: i64) -> bool {
+        let covers = self.count > 0 && badness <= self.badness;
+        self.count -= usize::from(covers);
+        covers
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// Field order is the order of the file. All but `fingerprint` and `file` is for people who review it.
@@ -74,9 +102,9 @@ impl Known {
 impl Baseline {
     /// What a report found, of every severity. `root`: the folder that file names are relative to.
     pub fn of(report: &Report, root: Option<&Path>) -> Self {
-        let mut known = BTreeMap::new();
+        let mut known: BTreeMap<_, Times> = BTreeMap::new();
         for found in &report.findings {
-            *known.entry(Known::of(found, root)).or_default() += 1;
+            known.entry(Known::of(found, root)).or_default().add(Times { count: 1, badness: found.finding.badness });
         }
         Self { known }
     }
@@ -92,16 +120,16 @@ impl Baseline {
             return Err(BaselineError::Version(version));
         }
         let document: Document = serde_json::from_str(text)?;
-        let mut known = BTreeMap::new();
-        for Entry { known: entry, count } in document.findings {
-            *known.entry(entry).or_default() += count;
+        let mut known: BTreeMap<_, Times> = BTreeMap::new();
+        for Entry { known: entry, times } in document.findings {
+            known.entry(entry).or_default().add(times);
         }
         Ok(Self { known })
     }
 
     /// A JSON document that ends with a line break.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        let findings = self.known.iter().map(|(known, count)| Entry { known: known.clone(), count: *count }).collect();
+        let findings = self.known.iter().map(|(known, times)| Entry { known: known.clone(), times: *times }).collect();
         let mut text = serde_json::to_string_pretty(&Document { version: VERSION, findings })?;
         text.push('\n');
         Ok(text)
@@ -109,7 +137,7 @@ impl Baseline {
 
     /// How many findings are in it.
     pub fn len(&self) -> usize {
-        self.known.values().sum()
+        self.known.values().map(|times| times.count).sum()
     }
 
     /// Whether nothing is in it.
@@ -118,22 +146,27 @@ impl Baseline {
     }
 
     /// Takes the known findings out of a report and counts them apart. A known finding covers one of the same file, or else one that moved to another
-    /// file. Returns how many entries cover nothing any more.
+    /// file, if that is not worse. Returns how many entries cover nothing any more.
     pub fn apply(&self, report: &mut Report, root: Option<&Path>) -> usize {
-        let mut here: HashMap<(&str, &str), usize> = HashMap::new();
-        for (known, count) in &self.known {
-            *here.entry((&known.fingerprint, &known.file)).or_default() += count;
+        let mut here: HashMap<(&str, &str), Times> = HashMap::new();
+        for (known, times) in &self.known {
+            here.entry((&known.fingerprint, &known.file)).or_default().add(*times);
         }
-        let identities: Vec<_> =
-            report.findings.iter().map(|found| (fingerprint(found), relative(&found.file, root).to_owned())).collect();
-        let mut covered: Vec<bool> =
-            identities.iter().map(|(print, file)| take(here.get_mut(&(print.as_str(), file.as_str())))).collect();
-        let mut elsewhere: HashMap<&str, usize> = HashMap::new();
-        for ((print, _), count) in here {
-            *elsewhere.entry(print).or_default() += count;
+        let identities: Vec<_> = report
+            .findings
+            .iter()
+            .map(|found| (fingerprint(found), relative(&found.file, root).to_owned(), found.finding.badness))
+            .collect();
+        let mut covered: Vec<bool> = identities
+            .iter()
+            .map(|(print, file, badness)| here.get_mut(&(&**print, &**file)).is_some_and(|times| times.cover(*badness)))
+            .collect();
+        let mut elsewhere: HashMap<&str, Times> = HashMap::new();
+        for ((print, _), times) in here.into_iter().filter(|(_, times)| times.count > 0) {
+            elsewhere.entry(print).or_default().add(times);
         }
-        for ((print, _), covered) in identities.iter().zip(&mut covered).filter(|(_, covered)| !**covered) {
-            *covered = take(elsewhere.get_mut(print.as_str()));
+        for ((print, _, badness), covered) in identities.iter().zip(&mut covered).filter(|(_, covered)| !**covered) {
+            *covered = elsewhere.get_mut(&**print).is_some_and(|times| times.cover(*badness));
         }
 
         let summary = &mut report.summary;
@@ -150,19 +183,8 @@ impl Baseline {
             }
             !known
         });
-        let gone = elsewhere.values().sum();
+        let gone = elsewhere.values().map(|times| times.count).sum();
         summary.known = Some(self.len() - gone);
         gone
-    }
-}
-
-/// Uses up one of a count.
-fn take(count: Option<&mut usize>) -> bool {
-    match count {
-        Some(count) if *count > 0 => {
-            *count -= 1;
-            true
-        }
-        _ => false,
     }
 }

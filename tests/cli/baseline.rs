@@ -29,7 +29,8 @@ fn only_new_findings_fail() {
           "probe": "livenessProbe",
           "rule": "hair-trigger-liveness",
           "fingerprint": "7f87643481bec134a2624ff9c965ee34",
-          "count": 1
+          "count": 1,
+          "badness": -1
         }
       ]
     }
@@ -52,13 +53,22 @@ fn only_new_findings_fail() {
     fs::write(folder.path().join("b.yaml"), format!("{}---\n{}", bad("a"), good("b"))).unwrap();
     assert_eq!(lint(&["--baseline", "baseline.json"]).code, 1);
 
+    // It got worse: a third of the tolerance.
+    let slow = |threshold: u32| bad("a").replace("failureThreshold: 1", &format!("failureThreshold: {threshold}"));
+    fs::write(folder.path().join("b.yaml"), slow(3)).unwrap();
+    lint(&["--write-baseline", "slow.json"]);
+    for (threshold, code) in [(3, 0), (4, 0), (1, 1)] {
+        fs::write(folder.path().join("b.yaml"), slow(threshold)).unwrap();
+        assert_eq!(lint(&["--baseline", "slow.json"]).code, code, "{threshold}");
+    }
+
     // What was mended is no longer needed.
     fs::remove_file(folder.path().join("renamed.yaml")).unwrap();
     fs::write(folder.path().join("b.yaml"), good("b")).unwrap();
     let mended = lint(&["--baseline", "baseline.json"]);
     assert_eq!(mended.code, 0);
     assert_snapshot!(mended.stderr, @"
-    probekeeper: 1 finding of the baseline no longer there: write it anew with --write-baseline
+    probekeeper: 1 finding of the baseline not there any more as it was: write it anew with --write-baseline
     ");
 }
 
@@ -97,9 +107,9 @@ fn errors() {
     });
     assert_snapshot!(all.concat(), @"
     probekeeper: nowhere.json: the baseline cannot be read (--write-baseline makes one): No such file or directory
-    probekeeper: text.json: not a baseline: expected value at line 1 column 1; write it anew with --write-baseline: expected value at line 1 column 1
+    probekeeper: text.json: not a baseline (--write-baseline makes one): expected value at line 1 column 1
     probekeeper: later.json: a baseline of version 2, and this probekeeper reads version 1: upgrade it, or write the baseline anew with --write-baseline
-    probekeeper: list.json: not a baseline: missing field `count` at line 1 column 31; write it anew with --write-baseline: missing field `count` at line 1 column 31
+    probekeeper: list.json: not a baseline (--write-baseline makes one): missing field `file` at line 1 column 31
     probekeeper: no/such/folder.json: cannot be written: No such file or directory
     probekeeper: b.json: not written, because not everything could be judged: broken.yaml:1:5: a second `: ` on this line, or a mapping where none can be: quote the value or correct the indentation
     ");
