@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{
+    graph::Around,
     model::Workload,
     policy::Policy,
     rules::{Context, Finding, Findings},
@@ -17,10 +18,15 @@ pub struct Evaluation {
     pub rule_errors: Vec<&'static str>,
 }
 
-/// Runs every active rule. A panic in one is caught and named; the others still count.
+/// Runs every active rule on an object by itself.
 pub fn evaluate(policy: &Policy, workload: &Workload<'_>) -> Evaluation {
+    evaluate_in(policy, workload, None)
+}
+
+/// Runs every active rule on an object and what is known of the objects around it. A panic in a rule is caught and named; the others still count.
+pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Around<'_>>) -> Evaluation {
     let Some(first) = policy.rules.first() else { return Evaluation::default() };
-    let cx = Context { workload };
+    let cx = Context { workload, around };
     let mut out = Findings::new(first.def, first.action);
     let mut rule_errors = Vec::new();
     for active in &policy.rules {

@@ -1,7 +1,8 @@
 //! What is asked of the core for one object.
 
 use super::report::ObjectRef;
-use crate::engine::{defaults, evaluate};
+use crate::engine::{defaults, evaluate_in};
+use crate::graph::Around;
 use crate::model::{Course, DecodeError, Kind, Owner, WitnessTexts, Witnesses, Workload};
 use crate::policy::{Action, OwnedObjects, Policy};
 use crate::rules::Finding;
@@ -63,7 +64,7 @@ impl Judge {
         Self { courses: true, ..self }
     }
 
-    pub(super) fn judge(&self, json: &str, origin: Origin) -> Result<Judgement, DecodeError> {
+    pub(super) fn judge(&self, json: &str, origin: Origin, around: Option<Around<'_>>) -> Result<Judgement, DecodeError> {
         let Some(mut workload) = Workload::from_json(json)? else { return Ok(Judgement::NoWorkload) };
         if workload.is_incomplete() {
             return Ok(Judgement::Incomplete);
@@ -76,7 +77,7 @@ impl Judge {
         let filled = fills.iter().map(|fill| Fill { pointer: fill.pointer(&workload), value: fill.value }).collect();
         defaults::apply(&mut workload, &fills);
 
-        let mut evaluation = evaluate(&self.policy, &workload);
+        let mut evaluation = evaluate_in(&self.policy, &workload, around);
         if owned && self.policy.owned_objects == OwnedObjects::Warn {
             for finding in &mut evaluation.findings {
                 finding.at_most(Action::Warn);

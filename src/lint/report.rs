@@ -250,7 +250,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         let Self { files, workloads, ignored, skipped, templates, deny, warn, audit, exempted, known } = other;
         self.files += files;
         self.workloads += workloads;

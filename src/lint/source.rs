@@ -18,7 +18,7 @@ pub struct Inputs {
     pub failures: Vec<Failure>,
     /// Chart templates that were found in folders: they are not YAML before they are rendered.
     pub skipped_templates: usize,
-    /// How many inputs have been begun with; it counts up while they are judged.
+    /// How many inputs have been parsed, which is most of the work; it counts up during a run.
     pub taken: Arc<AtomicUsize>,
 }
 

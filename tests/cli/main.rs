@@ -6,6 +6,7 @@ mod baseline;
 mod ci;
 mod explain;
 mod formats;
+mod graph;
 mod lint;
 mod rest;
 
