@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::lint::{BAD, bad, good};
 use super::{folder, run};
 
-/// The JSON schema of SARIF 2.1.0 comes with the `serde-sarif` crate: OASIS' own file may not be copied here.
+/// The JSON schema of SARIF 2.1.0 comes with the `serde-sarif` crate: OASIS' repository states no licence for copies.
 fn sarif_schema() -> Value {
     // Only this platform's packages are sure to be downloaded.
     let rustc = Command::new("rustc").arg("-vV").output().unwrap();
