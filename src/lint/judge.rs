@@ -73,9 +73,12 @@ impl Judge {
         if workload.owner() == Owner::Node || (owned && self.policy.owned_objects == OwnedObjects::Skip) {
             return Ok(Judgement::NoWorkload);
         }
-        let fills = self.plan(&workload, origin);
-        let filled = fills.iter().map(|fill| Fill { pointer: fill.pointer(&workload), value: fill.value }).collect();
-        defaults::apply(&mut workload, &fills);
+        let plan = self.plan(&workload, origin);
+        let filled =
+            plan.iter().flat_map(|plan| plan.values(&workload)).map(|(pointer, value)| Fill { pointer, value }).collect();
+        if let Some(plan) = &plan {
+            defaults::apply(&mut workload, plan);
+        }
 
         let mut evaluation = evaluate_in(&self.policy, &workload, around);
         if owned && self.policy.owned_objects == OwnedObjects::Warn {
@@ -97,18 +100,16 @@ impl Judge {
         }))
     }
 
-    fn plan(&self, workload: &Workload<'_>, origin: Origin) -> Vec<defaults::Fill> {
-        if !self.fill {
-            return Vec::new();
-        }
+    fn plan(&self, workload: &Workload<'_>, origin: Origin) -> Option<defaults::Plan> {
         match origin {
-            Origin::File => defaults::plan(&self.policy, workload, &Witnesses::File, true).fills,
+            _ if !self.fill => None,
+            Origin::File => Some(defaults::plan(&self.policy, workload, &Witnesses::File, true)),
             Origin::Review { create: true } => {
                 let texts = WitnessTexts::of(workload, None);
-                defaults::plan(&self.policy, workload, &Witnesses::live(workload, None, &texts), true).fills
+                Some(defaults::plan(&self.policy, workload, &Witnesses::live(workload, None, &texts), true))
             }
             // What an update fills in depends on the old object, which is not judged here.
-            Origin::Review { create: false } => Vec::new(),
+            Origin::Review { create: false } => None,
         }
     }
 }

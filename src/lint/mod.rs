@@ -160,7 +160,7 @@ impl Visit<'_> {
                 document: self.document,
                 line: span.start.line,
                 column: span.start.column,
-                excerpt: Excerpt::cut(self.text, span, context),
+                excerpt: if finding.secret { Excerpt::only(self.text, span) } else { Excerpt::cut(self.text, span, context) },
                 object: Arc::clone(&object),
                 pointer,
                 finding,

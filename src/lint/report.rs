@@ -115,6 +115,14 @@ impl Excerpt {
     /// A probe has fewer lines than this; beyond it the excerpt would not explain anything.
     const MAX_LINES: usize = 40;
 
+    /// The place alone, where it stands in its line: what stands around it is secret.
+    pub(super) fn only(text: &str, span: Span) -> Self {
+        let text = text.get(span.start.offset..span.end.offset).unwrap_or_default();
+        let before = span.start.column.saturating_sub(1);
+        let text = " ".repeat(before) + text.lines().next().unwrap_or_default();
+        Self { first_line: span.start.line, primary: before..text.len(), context: None, text }
+    }
+
     pub(super) fn cut(text: &str, span: Span, context: Option<Span>) -> Self {
         let context = context
             .filter(|context| context.start.line < span.start.line && span.start.line - context.start.line <= Self::MAX_LINES);

@@ -179,6 +179,12 @@ pub struct Annotations<'a> {
     /// `off` (or `false`): nothing is filled in.
     #[serde(rename = "probekeeper.dev/defaults", borrow, default)]
     pub defaults: Option<Text<'a>>,
+    /// `false`: Istio leaves HTTP and TCP probes as they are.
+    #[serde(rename = "sidecar.istio.io/rewriteAppHTTPProbers", borrow, default)]
+    pub rewrite_probes: Option<Text<'a>>,
+    /// `false`: no Istio sidecar.
+    #[serde(rename = "sidecar.istio.io/inject", borrow, default)]
+    pub inject: Option<Text<'a>>,
 }
 
 impl Annotations<'_> {

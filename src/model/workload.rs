@@ -1,7 +1,7 @@
 //! A workload: an object with a pod template, and where its parts are.
 
 use super::{
-    Container, DecodeError, Host, List, Metadata, Object, Probe, ProbeKind, classify_host,
+    Container, DecodeError, Host, Leaf, List, Metadata, Object, Probe, ProbeKind, Record, Timing, classify_host,
     decode::{Spec, Template},
 };
 
@@ -130,6 +130,8 @@ pub struct Workload<'a> {
     pub min_ready: i64,
     /// Whether metadata is there at all: without it nothing can be recorded, so nothing is patched.
     pub has_metadata: bool,
+    /// What was filled in, by the record annotation or just now.
+    pub filled: Record,
     incomplete: bool,
 }
 
@@ -179,10 +181,13 @@ impl<'a> Workload<'a> {
         let containers = place(containers, List::Regular)
             .chain(place(init_containers, List::Init).filter(|container| container.restart_policy.as_deref() == Some("Always")))
             .collect();
+        let metadata = object.metadata.unwrap_or_default();
+        let record = metadata.annotations.as_ref().and_then(|annotations| annotations.filled.as_deref());
         Some(Self {
             kind,
+            filled: record.map(Record::parse).unwrap_or_default(),
             api_version,
-            metadata: object.metadata.unwrap_or_default(),
+            metadata,
             template_metadata,
             containers,
             host_network: host_network.unwrap_or(false),
@@ -229,6 +234,30 @@ impl<'a> Workload<'a> {
             let value = metadata.annotations.as_ref().and_then(|annotations| annotations.defaults.as_deref());
             matches!(value, Some("off" | "false"))
         })
+    }
+
+    /// Metadata that its pods get: the template's, or a Pod's own.
+    pub fn pod_metadata(&self) -> &Metadata<'a> {
+        if self.kind == Kind::Pod { &self.metadata } else { &self.template_metadata }
+    }
+
+    /// JSON pointer of that metadata.
+    pub fn pod_metadata_pointer(&self) -> String {
+        let spec = self.kind.pod_spec_pointer();
+        format!("{}/metadata", spec.strip_suffix("/spec").unwrap_or(spec))
+    }
+
+    /// Longest time, in seconds, until a container that uses all the start-up time it is given counts as available (semantics 3). Readiness' own delay
+    /// counts from container start too (semantics 2.2), so it adds nothing to a longer start-up.
+    pub fn time_to_available(&self, start_up: i64, readiness: Option<Timing>) -> i64 {
+        let ready = readiness.map_or(start_up, |timing| start_up.max(timing.initial_delay).saturating_add(timing.recovery()));
+        ready.saturating_add(self.min_ready)
+    }
+
+    /// Whether a number is one that was filled in, and stands as it was filled in.
+    pub fn is_filled(&self, container: &Container<'_>, probe: ProbeKind, leaf: Leaf) -> bool {
+        let recorded = self.filled.get(&container.name, probe, leaf);
+        recorded.is_some() && recorded == container.probe(probe).and_then(|probe| probe.leaf(leaf))
     }
 
     /// Whether its pods run until they are told to stop: everything but jobs and bare Pods that do not restart always.

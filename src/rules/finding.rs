@@ -42,6 +42,8 @@ pub struct Finding {
     pub help: String,
     /// How bad, where a rule has a measure: a larger number is worse. Compared on UPDATE, so that an old violation may stay but not grow.
     pub badness: i64,
+    /// A secret stands there or near it: its surroundings are not to be shown.
+    pub secret: bool,
 }
 
 impl Finding {
@@ -57,6 +59,12 @@ impl Finding {
     /// Sets the measure of badness.
     pub fn badness(&mut self, badness: i64) -> &mut Self {
         self.badness = badness;
+        self
+    }
+
+    /// Marks the place as one that must not be quoted.
+    pub fn secret(&mut self) -> &mut Self {
+        self.secret = true;
         self
     }
 
@@ -145,6 +153,11 @@ impl Findings {
         self.push(Some(container), None, pointer, message, help)
     }
 
+    /// Reports something about the pod as a whole. `pointer` is absolute.
+    pub fn pod(&mut self, pointer: String, message: String, help: String) -> &mut Finding {
+        self.push(None, None, pointer, message, help)
+    }
+
     fn push(
         &mut self,
         container: Option<&Container<'_>>,
@@ -163,6 +176,7 @@ impl Findings {
             message,
             help,
             badness: 0,
+            secret: false,
         });
         &mut self.list[at]
     }

@@ -33,6 +33,7 @@ declare_rule! {
     id: "missing-readiness",
     why: "it gets requests before it can answer them, and keeps getting them when it cannot",
     actions: [Audit, Warn, Deny],
+    covered_by: "liveness-without-readiness",
 }
 
 impl Rule for MissingReadiness {
@@ -41,10 +42,10 @@ impl Rule for MissingReadiness {
             return;
         }
         for container in &cx.workload.containers {
-            if container.probe(ProbeKind::Readiness).is_some() || is_mesh_sidecar(container) {
+            if container.probe(ProbeKind::Readiness).is_some() {
                 continue;
             }
-            let (message, port) = match (serving_port(container), served_by(cx, container)) {
+            let (message, port) = match (container.serving_port(), served_by(cx, container)) {
                 (Some(port), _) => (format!("serves on port {port}, but has no readiness probe"), port),
                 (None, Some((service, port))) => {
                     (format!("Service \"{}\" sends it requests, but it has no readiness probe", shorten(&service.name, 63)), port)
@@ -66,13 +67,4 @@ fn served_by<'c>(cx: &Context<'c>, container: &Container<'_>) -> Option<(&'c Ser
     }
     let around = cx.around?;
     around.services().find_map(|service| Some((service, around.targets(service).first()?.to_string())))
-}
-
-/// Name or number of the first port that is not for metrics.
-fn serving_port(container: &Container<'_>) -> Option<String> {
-    container.ports.iter().find_map(|port| match (port.name.as_deref(), port.container_port) {
-        (Some(name), _) if ["metrics", "prometheus", "prom"].iter().any(|word| name.split('-').any(|part| part == *word)) => None,
-        (Some(name), _) if !name.is_empty() => Some(name.to_owned()),
-        (_, number) => number.map(|number| number.to_string()),
-    })
 }

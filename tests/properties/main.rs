@@ -427,7 +427,7 @@ proptest! {
                 continue;
             }
             let said = before.iter().filter(|other| other.container == finding.container && other.probe == finding.probe).any(|other| {
-                let same = other.rule == finding.rule || finding.rule.covered_by == Some(other.rule.id);
+                let same = other.rule == finding.rule || finding.rule.covered_by.contains(&other.rule.id);
                 same && other.action >= finding.action
             });
             prop_assert!(said, "{}: {}: {}\nbefore {}\nafter {}", finding.rule.id, finding.place(), finding.message, object, patched);
