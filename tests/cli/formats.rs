@@ -80,7 +80,9 @@ fn fingerprints_do_not_know_lines() {
     let moved = format!("# one more line\n---\n{BAD}")
         .replace("      containers:\n", "      containers:\n        - { name: first, image: i }\n");
     assert!(!before.is_empty());
-    assert_eq!(before, prints("b.yaml", &moved));
+    let after = prints("b.yaml", &moved);
+    // The container that came before may have findings of its own.
+    assert!(before.iter().all(|print| after.contains(print)), "{before:?} {after:?}");
     assert_ne!(before, prints("a.yaml", &BAD.replace("port: web", "port: wep")));
     assert_ne!(before, prints("a.yaml", &BAD.replace("namespace: shop", "namespace: ship")));
 }
