@@ -12,6 +12,7 @@ pub mod lint;
 pub mod model;
 pub mod pki;
 pub mod policy;
+pub mod quantity;
 pub mod rules;
 pub mod server;
 pub mod telemetry;

@@ -1,9 +1,11 @@
 //! The command line: arguments here, one thin file per command.
 
 mod completions;
+mod explain;
 mod graph;
 mod lint;
 mod policy;
+mod progress;
 mod rules;
 pub mod serve;
 
@@ -29,6 +31,8 @@ struct Cli {
 enum Command {
     /// Judge manifests in files, folders or standard input
     Lint(lint::LintArgs),
+    /// Say what each probe does when a container starts, hangs, refuses and is rolled out
+    Explain(explain::ExplainArgs),
     /// Show whose probes ask whom, cycles, and who falls with whom
     Graph(graph::GraphArgs),
     /// Run the admission webhook
@@ -57,6 +61,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Lint(args) => lint::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Rules(command) => rules::run(&command),

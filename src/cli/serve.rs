@@ -15,8 +15,9 @@ use crate::admission::Admission;
 use crate::lifecycle::{Gates, Signals};
 use crate::pki;
 use crate::policy::{Policy, PolicySource, PolicyStore, Profile};
+use crate::quantity;
 use crate::server::tls::{Pair, PairFiles, Served};
-use crate::server::{Judge, Limits, Server, bind, ops, quantity};
+use crate::server::{Judge, Limits, Server, bind, ops};
 use crate::telemetry::log::{self, Format, Verbosity};
 use crate::telemetry::metrics::Metrics;
 

@@ -3,7 +3,7 @@
 use super::report::ObjectRef;
 use crate::engine::{defaults, evaluate_in};
 use crate::graph::Around;
-use crate::model::{DecodeError, Kind, Owner, WitnessTexts, Witnesses, Workload};
+use crate::model::{Course, DecodeError, Kind, Owner, WitnessTexts, Witnesses, Workload};
 use crate::policy::{Action, OwnedObjects, Policy};
 use crate::rules::Finding;
 
@@ -12,6 +12,7 @@ use crate::rules::Finding;
 pub struct Judge {
     policy: Policy,
     fill: bool,
+    courses: bool,
 }
 
 /// Where an object comes from, which decides what an absent value means.
@@ -39,6 +40,8 @@ pub(super) struct Judged {
     /// In the order of containers, probes and rules.
     pub(super) findings: Vec<Finding>,
     pub(super) fills: Vec<Fill>,
+    /// Of each container; empty where nobody asked.
+    pub(super) courses: Option<Vec<Course>>,
     /// Rules that failed on this object.
     pub(super) rule_errors: Vec<&'static str>,
 }
@@ -52,7 +55,13 @@ pub(super) struct Fill {
 impl Judge {
     /// `fill`: judge the object as the webhook would store it, with what was left out filled in.
     pub fn new(policy: Policy, fill: bool) -> Self {
-        Self { policy, fill }
+        Self { policy, fill, courses: false }
+    }
+
+    /// Also reports every workload that was judged, with the course of its probes.
+    #[must_use]
+    pub fn with_courses(self) -> Self {
+        Self { courses: true, ..self }
     }
 
     pub(super) fn judge(&self, json: &str, origin: Origin, around: Option<Around<'_>>) -> Result<Judgement, DecodeError> {
@@ -86,6 +95,7 @@ impl Judge {
             },
             findings: evaluation.findings,
             fills: filled,
+            courses: self.courses.then(|| workload.containers.iter().map(|container| Course::of(&workload, container)).collect()),
             rule_errors: evaluation.rule_errors,
         }))
     }

@@ -1,5 +1,7 @@
 //! The linter: files in, a [`Report`] out. It judges as the webhook would, on the object as it would be stored.
 
+mod baseline;
+mod fingerprint;
 mod judge;
 pub mod output;
 mod report;
@@ -11,8 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+pub use baseline::{Baseline, BaselineError};
+pub use fingerprint::{fingerprint, relative};
 pub use judge::Judge;
-pub use report::{Excerpt, Failure, Filled, Found, ObjectRef, Report, Summary};
+pub use report::{Excerpt, Failure, Filled, Found, ObjectRef, Report, Seen, Summary};
 pub use source::{Input, Inputs};
 
 use crate::graph::{Around, Graph};
@@ -35,13 +39,16 @@ pub fn survey(inputs: Inputs) -> (Graph, Report) {
 /// Reads every input, relates all objects to each other, and then does the work for every file; its second argument is the place of the file's first
 /// workload among the members of the graph.
 fn in_set(inputs: Inputs, work: impl Fn(&File<'_>, usize, &Graph) -> FileReport + Sync) -> (Graph, Report) {
-    let Inputs { inputs, failures, skipped_templates } = inputs;
+    let Inputs { inputs, failures, skipped_templates, taken } = inputs;
     let mut report = Report { errors: failures, ..Report::default() };
     report.summary.skipped = skipped_templates;
     report.summary.templates = skipped_templates;
 
     let texts = in_parallel(&inputs, |input| (input, input.read()));
-    let mut files = in_parallel(&texts, |(input, text)| File::parse(input, text.as_deref()));
+    let mut files = in_parallel(&texts, |(input, text)| {
+        taken.fetch_add(1, Ordering::Relaxed);
+        File::parse(input, text.as_deref())
+    });
     let (graph, firsts) = set::relate(&mut files);
     let files: Vec<_> = files.into_iter().zip(firsts).collect();
     for file in in_parallel(&files, |(file, first)| file.report(work(file, *first, &graph))) {
@@ -129,7 +136,7 @@ impl Visit<'_> {
     }
 
     fn add(&mut self, root: &Node<'_>, prefix: &str, judged: Judged) {
-        let Judged { object, findings, fills, rule_errors } = judged;
+        let Judged { object, findings, fills, courses, rule_errors } = judged;
         for rule in rule_errors {
             let at = root.nearest(prefix).span().start;
             let message = format!("rule {rule} failed on {object}: a fault of probekeeper, please report it with the manifest");
@@ -137,6 +144,13 @@ impl Visit<'_> {
         }
         let object = Arc::new(object);
         self.report.summary.workloads += 1;
+        self.report.workloads.extend(courses.map(|courses| Seen {
+            file: Arc::clone(self.file),
+            document: self.document,
+            line: root.nearest(prefix).span().start.line,
+            object: Arc::clone(&object),
+            courses,
+        }));
         for finding in findings {
             let pointer = format!("{prefix}{}", finding.pointer);
             let span = root.nearest(&pointer).span();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::model::Course;
 use crate::policy::Action;
 use crate::rules::Finding;
 use crate::yaml::Span;
@@ -15,6 +16,8 @@ pub struct Report {
     pub findings: Vec<Found>,
     /// What the webhook would fill in.
     pub filled: Vec<Filled>,
+    /// What was judged; only where the judge was asked for courses.
+    pub workloads: Vec<Seen>,
     /// What could not be read.
     pub errors: Vec<Failure>,
     /// What can be read in more than one way.
@@ -30,9 +33,10 @@ impl Report {
     }
 
     pub(super) fn add(&mut self, file: FileReport) {
-        let FileReport { findings, filled, errors, warnings, summary } = file;
+        let FileReport { findings, filled, workloads, errors, warnings, summary } = file;
         self.findings.extend(findings);
         self.filled.extend(filled);
+        self.workloads.extend(workloads);
         self.errors.extend(errors);
         self.warnings.extend(warnings);
         self.summary.add(summary);
@@ -44,6 +48,7 @@ impl Report {
 pub(super) struct FileReport {
     pub(super) findings: Vec<Found>,
     pub(super) filled: Vec<Filled>,
+    pub(super) workloads: Vec<Seen>,
     pub(super) errors: Vec<Failure>,
     pub(super) warnings: Vec<Failure>,
     pub(super) summary: Summary,
@@ -151,6 +156,21 @@ pub struct Filled {
     pub value: i64,
 }
 
+/// A workload that was judged.
+#[derive(Debug)]
+pub struct Seen {
+    /// As in [`Found`].
+    pub file: Arc<str>,
+    /// As in [`Found`].
+    pub document: usize,
+    /// Where it begins, counted from 1.
+    pub line: usize,
+    /// As in [`Found`].
+    pub object: Arc<ObjectRef>,
+    /// One for each container that may have probes.
+    pub courses: Vec<Course>,
+}
+
 /// Which object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -232,11 +252,14 @@ pub struct Summary {
     pub audit: usize,
     /// Findings that an exemption covers.
     pub exempted: usize,
+    /// Findings that a baseline knows; absent without one. They are not among the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known: Option<usize>,
 }
 
 impl Summary {
     pub(super) fn add(&mut self, other: Self) {
-        let Self { files, workloads, ignored, skipped, templates, deny, warn, audit, exempted } = other;
+        let Self { files, workloads, ignored, skipped, templates, deny, warn, audit, exempted, known } = other;
         self.files += files;
         self.workloads += workloads;
         self.ignored += ignored;
@@ -246,5 +269,6 @@ impl Summary {
         self.warn += warn;
         self.audit += audit;
         self.exempted += exempted;
+        self.known = self.known.or(known);
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use super::report::Failure;
 
@@ -16,6 +18,8 @@ pub struct Inputs {
     pub failures: Vec<Failure>,
     /// Chart templates that were found in folders: they are not YAML before they are rendered.
     pub skipped_templates: usize,
+    /// How many inputs have been parsed, which is most of the work; it counts up during a run.
+    pub taken: Arc<AtomicUsize>,
 }
 
 /// One text to read.

@@ -11,6 +11,7 @@ mod intent;
 mod pre_stop;
 mod probe;
 mod record;
+mod story;
 mod workload;
 
 pub use check::{Port, resolve_port, same_check};
@@ -25,4 +26,5 @@ pub use intent::{Author, LiveWitnesses, Origin, WitnessTexts, Witnesses};
 pub use pre_stop::PreStop;
 pub use probe::{Exec, Grpc, Handler, HttpGet, HttpHeader, Leaf, PortRef, Probe, ProbeKind, TcpSocket, Timing};
 pub use record::Record;
+pub use story::{Chance, Course, Lane, Outcome, Part, Phase, Story, StoryKind, Stretch, Until, seconds};
 pub use workload::{Kind, Owner, Workload};

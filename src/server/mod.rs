@@ -8,7 +8,6 @@ use crate::admission::{Admission, Answer, Route};
 mod connections;
 pub mod listener;
 pub mod ops;
-pub mod quantity;
 mod request;
 pub mod tls;
 

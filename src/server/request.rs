@@ -12,10 +12,11 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
+use super::Judge;
 use super::connections::Connection;
 use super::listener::Server;
-use super::{Judge, quantity};
 use crate::admission::{Answer, Route};
+use crate::quantity;
 use crate::telemetry::log;
 
 /// Most that is allocated on the word of a Content-Length. A review is seldom above 200 kB; a larger buffer grows as its bytes come.

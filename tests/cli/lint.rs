@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{anywhere, folder, run};
 
-const BAD: &str = "\
+pub(super) const BAD: &str = "\
 apiVersion: v1
 kind: Service
 metadata:
@@ -38,14 +38,14 @@ spec:
 ";
 
 /// A Deployment that needs nothing but defaults, on one line each.
-fn good(name: &str) -> String {
+pub(super) fn good(name: &str) -> String {
     format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: {name} }}\nspec:\n  selector: {{ matchLabels: {{ app: a }} }}\n  template:\n    metadata: {{ labels: {{ app: a }} }}\n    spec:\n      containers:\n      - name: app\n        image: app:1\n        readinessProbe: {{ httpGet: {{ path: /readyz, port: 80 }}, timeoutSeconds: 3 }}\n"
     )
 }
 
 /// As `good`, with a hair trigger: the finding is on line 12.
-fn bad(name: &str) -> String {
+pub(super) fn bad(name: &str) -> String {
     good(name).replace("        readinessProbe", "        livenessProbe: { tcpSocket: { port: 80 }, periodSeconds: 1, timeoutSeconds: 1, failureThreshold: 1, initialDelaySeconds: 60 }\n        readinessProbe")
 }
 

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 
+mod baseline;
+mod ci;
+mod explain;
+mod formats;
 mod graph;
 mod lint;
 mod rest;

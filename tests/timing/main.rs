@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod kubelet;
+mod story;
 
 use kubelet::{Event, Kubelet, SECOND, State, Target};
 use probekeeper::model::{Leaf, Probe, ProbeKind, Timing};

@@ -77,7 +77,7 @@ fn wrap(text: &str, width: usize) -> String {
 }
 
 /// `2 files, 3 workloads: 1 denied, 2 warnings; 4 values would be filled in`
-fn summary(report: &Report) -> String {
+pub(super) fn summary(report: &Report) -> String {
     let Report { summary, filled, errors, .. } = report;
     let mut line = format!("{}, {}: ", count(summary.files, "file"), count(summary.workloads, "workload"));
     let found = [
@@ -85,6 +85,7 @@ fn summary(report: &Report) -> String {
         (summary.warn > 0).then(|| count(summary.warn, "warning")),
         (summary.audit > 0).then(|| format!("{} for audit", summary.audit)),
         (summary.exempted > 0).then(|| format!("{} exempted", summary.exempted)),
+        summary.known.filter(|known| *known > 0).map(|known| format!("{known} known")),
     ];
     let found: Vec<_> = found.into_iter().flatten().collect();
     line += &match (found.is_empty(), errors.is_empty()) {
@@ -103,6 +104,6 @@ fn summary(report: &Report) -> String {
     line
 }
 
-fn count(number: usize, noun: &str) -> String {
+pub(super) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
