@@ -447,8 +447,8 @@ struct Draft<'d> {
 }
 
 impl Draft<'_> {
-    /// Takes what is wanted as a whole, if no rule minds; else one after the other, each as near to what is wanted as the rules allow. What has been filled
-    /// in stays, and what has not is tried again until nothing more can be: a second pass, to which our values are the author's, then finds nothing to do.
+    /// Takes what is wanted, as far as no rule minds; what a rule minds is taken as near to what is wanted as the rule allows. What has been filled in stays,
+    /// and what has not is tried again until nothing more can be: a second pass, to which our values are the author's, then finds nothing to do.
     fn compute(&mut self) {
         for (at, kind) in ProbeKind::ALL.into_iter().enumerate() {
             self.probes[at] = self.container.valid_probe(kind).map(|probe| self.open(kind, probe));
@@ -456,21 +456,43 @@ impl Draft<'_> {
         let limits = self.measures();
         // Each round fills in at least one more.
         for _ in 0..=STEPS.len() {
-            let before = (self.probes, self.added);
-            let mut changed = false;
+            let mut changed = self.take_together(&limits);
             for step in STEPS {
-                changed |= self.take(step, None);
-            }
-            if changed && exceeds(&self.measures(), &limits) {
-                (self.probes, self.added) = before;
-                changed = false;
-                for step in STEPS {
-                    changed |= self.take(step, Some(&limits));
-                }
+                changed |= self.take(step, Some(&limits));
             }
             if !changed {
                 return;
             }
+        }
+    }
+
+    /// Takes as many steps as together keep within the limits, each in full. A step that breaks them is left out as if its number could not be filled in at
+    /// all, so that the others become what they will be when that number counts as the author's.
+    fn take_together(&mut self, limits: &Measures) -> bool {
+        let start = (self.probes, self.added);
+        let mut left_out = [false; STEPS.len()];
+        let take_all = |draft: &mut Self, left_out: &[bool]| {
+            (draft.probes, draft.added) = start;
+            STEPS
+                .iter()
+                .zip(left_out)
+                .filter(|(_, left_out)| !**left_out)
+                .fold(false, |changed, (step, _)| draft.take(*step, None) | changed)
+        };
+        loop {
+            let changed = take_all(self, &left_out);
+            if !changed || !exceeds(&self.measures(), limits) {
+                return changed;
+            }
+            let taken = || (0..STEPS.len()).rev().filter(|at| !left_out[*at]);
+            let guilty = taken().find(|at| {
+                let mut without = left_out;
+                without[*at] = true;
+                take_all(self, &without);
+                !exceeds(&self.measures(), limits)
+            });
+            let Some(guilty) = guilty.or_else(|| taken().next()) else { return false };
+            left_out[guilty] = true;
         }
     }
 
