@@ -182,3 +182,46 @@ pub(super) fn way(graph: &Graph, from: usize, to: usize) -> Option<Vec<usize>> {
 pub(super) fn round(graph: &Graph, node: usize) -> Option<Vec<usize>> {
     way(graph, node, node)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::circles;
+
+    /// Whether one can walk from `from` to `to` in one step or more.
+    fn reaches(next: &[Vec<usize>], from: usize, to: usize) -> bool {
+        let mut seen = vec![false; next.len()];
+        let mut open = vec![from];
+        while let Some(node) = open.pop() {
+            for neighbour in &next[node] {
+                if *neighbour == to {
+                    return true;
+                }
+                if !std::mem::replace(&mut seen[*neighbour], true) {
+                    open.push(*neighbour);
+                }
+            }
+        }
+        false
+    }
+
+    proptest! {
+        #[test]
+        fn circles_are_what_reaches_itself(edges in vec((0_usize..9, 0_usize..9), 0..24)) {
+            let mut next = vec![Vec::new(); 9];
+            for (from, to) in edges.into_iter().filter(|(from, to)| from != to) {
+                next[from].push(to);
+            }
+            let found = circles(&next);
+            for a in 0..9 {
+                prop_assert_eq!(found[a].is_some(), reaches(&next, a, a));
+                for b in (0..9).filter(|b| *b != a) {
+                    let same = reaches(&next, a, b) && reaches(&next, b, a);
+                    prop_assert_eq!(found[a].is_some() && found[a] == found[b], same);
+                }
+            }
+        }
+    }
+}
