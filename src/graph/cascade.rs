@@ -35,33 +35,36 @@ impl Graph {
                 *step = Some(0);
             }
         }
-        let is_down = |node: usize, step_of: &[Option<usize>], edge: &Edge| match step_of.get(node) {
-            // Whoever is only unready still answers where unready pods are asked.
+        // Whoever is only unready still answers where unready pods are asked.
+        let gone = |node: usize, edge: &Edge, step_of: &[Option<usize>]| match step_of.get(node) {
             Some(Some(step)) => *step == 0 || edge.needs_ready,
             _ => false,
         };
         let mut all = Vec::new();
-        for step in 1..=self.nodes.len() {
+        let mut last: Vec<usize> = down.to_vec();
+        for step in 1.. {
             let mut fallen: Vec<Fallen> = Vec::new();
-            for edge in self.edges.iter().filter(|edge| edge.ask.probe != ProbeKind::Startup) {
+            let asking =
+                last.iter().filter_map(|node| self.edges_to.get(*node)).flatten().filter_map(|edge| self.edges.get(*edge));
+            for edge in asking.filter(|edge| edge.ask.probe != ProbeKind::Startup) {
                 let stands = step_of.get(edge.from).is_some_and(Option::is_none);
-                if !stands || !edge.to.iter().all(|to| is_down(*to, &step_of, edge)) {
-                    continue;
+                if stands && edge.to.iter().all(|to| gone(*to, edge, &step_of)) {
+                    let fall = if edge.ask.probe == ProbeKind::Readiness { Fall::Unready } else { Fall::Restarted };
+                    fallen.push(Fallen { node: edge.from, step, fall });
                 }
-                let fall = if edge.ask.probe == ProbeKind::Readiness { Fall::Unready } else { Fall::Restarted };
-                fallen.push(Fallen { node: edge.from, step, fall });
             }
             if fallen.is_empty() {
                 break;
             }
+            // Of two probes of one workload, the one that does more.
+            fallen.sort_unstable_by_key(|fallen| (fallen.node, std::cmp::Reverse(fallen.fall)));
+            fallen.dedup_by_key(|fallen| fallen.node);
             for Fallen { node, .. } in &fallen {
                 if let Some(place) = step_of.get_mut(*node) {
                     *place = Some(step);
                 }
             }
-            // Of two probes of one workload, the one that does more.
-            fallen.sort_unstable_by_key(|fallen| (fallen.node, std::cmp::Reverse(fallen.fall)));
-            fallen.dedup_by_key(|fallen| fallen.node);
+            last = fallen.iter().map(|fallen| fallen.node).collect();
             all.extend(fallen);
         }
         all

@@ -27,6 +27,8 @@ pub struct Graph {
     /// The node of each member; none for one that another workload made.
     node_of: Vec<Option<usize>>,
     pub(super) edges: Vec<Edge>,
+    /// For each node, the edges that ask it.
+    pub(super) edges_to: Vec<Vec<usize>>,
     /// For each node, whose unreadiness is certain to become its own.
     pub(super) spreads: Vec<Vec<usize>>,
     /// For each node, the circle of readiness probes that it is part of.
@@ -89,6 +91,14 @@ impl Graph {
         graph.select();
         graph.draw_edges();
         graph.name_nodes();
+        graph.edges_to = vec![Vec::new(); graph.nodes.len()];
+        for (at, edge) in graph.edges.iter().enumerate() {
+            for to in &edge.to {
+                if let Some(list) = graph.edges_to.get_mut(*to) {
+                    list.push(at);
+                }
+            }
+        }
         graph.spreads = cascade::spreads(&graph);
         graph.circles = cascade::circles(&graph.spreads);
         graph
