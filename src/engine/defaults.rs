@@ -75,7 +75,7 @@ impl Fill {
 pub struct Plan {
     /// Numbers that change something, by container, probe and leaf.
     pub fills: Vec<Fill>,
-    /// All numbers that are ours afterwards, also those that stand already.
+    /// All numbers that are ours afterwards, also those that stand already, and what was ours before somebody edited it by hand.
     pub record: Record,
 }
 
@@ -93,7 +93,12 @@ pub fn plan(policy: &Policy, workload: &Workload<'_>, witnesses: &Witnesses<'_>,
         for (kind, slot) in ProbeKind::ALL.into_iter().zip(draft.probes) {
             let (Some(slot), Some(probe)) = (slot, container.probe(kind)) else { continue };
             for leaf in FILLABLE {
-                let (value, Some(author)) = (slot.value(leaf), slot.author(leaf)) else { continue };
+                let (value, Some(author)) = (slot.value(leaf), slot.author(leaf)) else {
+                    if let Some(recorded) = witnesses.edited_by_hand(container, kind, leaf) {
+                        plan.record.insert(&container.name, kind, leaf, recorded);
+                    }
+                    continue;
+                };
                 if Some(value) == leaf.api_default() && author != Author::Ours {
                     continue;
                 }
@@ -227,9 +232,19 @@ impl Draft<'_> {
 
     fn fill_readiness(&mut self) {
         let (wanted, gated) = (self.wanted(ProbeKind::Readiness), self.has_startup());
+        let chosen = self.slot(ProbeKind::Liveness).filter(|slot| slot.author(Leaf::FailureThreshold).is_none());
+        let chosen = chosen.map(|slot| slot.timing).filter(|_| self.same_check_as_readiness());
         let Some(slot) = &mut self.probes[1] else { return };
         // `auto` leaves both: a readiness that fails early harms nothing.
         fill_number(slot, Leaf::FailureThreshold, wanted.failure_threshold);
+        // A liveness that the author made just slower than readiness stays slower.
+        if let (Some(liveness), Some(_), FillWith::Auto) = (chosen, slot.author(Leaf::TimeoutSeconds), wanted.timeout) {
+            let acted = slot.timing.failure_threshold.saturating_mul(slot.timing.period);
+            let room = liveness.tolerance().saturating_sub(acted).saturating_sub(1);
+            if room >= 1 {
+                slot.set(Leaf::TimeoutSeconds, slot.timing.timeout.min(room));
+            }
+        }
         if !gated {
             fill_number(slot, Leaf::InitialDelaySeconds, wanted.initial_delay);
         }

@@ -1,6 +1,6 @@
 //! Leaf operations, and the proof that they apply: a patch that does not apply is an error to the user even with `failurePolicy: Ignore` (H6).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserializer,
@@ -8,7 +8,7 @@ use serde::{
 };
 
 use super::defaults::Plan;
-use crate::model::{Record, Workload};
+use crate::model::{Record, Text, Workload};
 
 /// One RFC 6902 operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,11 @@ fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
+/// A token of a JSON pointer as a key.
+fn unescape(token: &str) -> Cow<'_, str> {
+    if token.contains('~') { token.replace("~1", "/").replace("~0", "~").into() } else { token.into() }
+}
+
 /// The RFC 6902 document.
 pub fn to_json(operations: &[Operation]) -> String {
     let mut json = String::with_capacity(operations.len() * 96 + 2);
@@ -81,7 +86,8 @@ pub fn to_json(operations: &[Operation]) -> String {
 
 /// Whether every operation applies to the object's own bytes: the parent of each added member is an object, the target of each replacement exists.
 pub fn applies(object: &str, operations: &[Operation]) -> bool {
-    let tokens: Vec<Vec<&str>> = operations
+    // Keys are compared as they stand in the object, so the pointers' escapes are undone once.
+    let tokens: Vec<Vec<Cow<'_, str>>> = operations
         .iter()
         .map(|operation| {
             let path = if operation.replace {
@@ -89,7 +95,7 @@ pub fn applies(object: &str, operations: &[Operation]) -> bool {
             } else {
                 operation.path.rsplit_once('/').map_or("", |(parent, _)| parent)
             };
-            path.split('/').skip(1).collect()
+            path.split('/').skip(1).map(unescape).collect()
         })
         .collect();
     let mut found = vec![Found::Missing; operations.len()];
@@ -113,7 +119,7 @@ enum Found {
 
 /// Walks down only those paths that somebody asked for; everything else is skipped.
 struct Follow<'f, 'p> {
-    wanted: Vec<(usize, &'p [&'p str])>,
+    wanted: Vec<(usize, &'p [Cow<'p, str>])>,
     found: &'f mut [Found],
 }
 
@@ -144,8 +150,8 @@ impl<'de> Visitor<'de> for Follow<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         self.arrive(Found::Object);
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            let wanted = below(&self.wanted, |token| token == escape(&key));
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            let wanted = below(&self.wanted, |token| *token == *key);
             if wanted.is_empty() {
                 map.next_value::<IgnoredAny>()?;
             } else {
@@ -202,7 +208,7 @@ impl<'de> Visitor<'de> for Follow<'_, '_> {
     }
 }
 
-fn below<'p>(wanted: &[(usize, &'p [&'p str])], matches: impl Fn(&str) -> bool) -> Vec<(usize, &'p [&'p str])> {
+fn below<'p>(wanted: &[(usize, &'p [Cow<'p, str>])], matches: impl Fn(&str) -> bool) -> Vec<(usize, &'p [Cow<'p, str>])> {
     wanted
         .iter()
         .filter(|(_, path)| path.first().is_some_and(|token| matches(token)))

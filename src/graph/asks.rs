@@ -1,6 +1,6 @@
 //! Whom a probe asks, as written in it.
 
-use crate::model::{Container, Exec, Handler, PortRef, Probe, ProbeKind, Workload};
+use crate::model::{Container, Handler, PortRef, Probe, ProbeKind, Reach, Reading, Workload};
 
 /// A probe that asks another machine, by name or address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,8 +41,8 @@ struct Target {
 }
 
 fn targets(workload: &Workload<'_>, container: &Container<'_>, probe: &Probe<'_>) -> Vec<Target> {
-    if let Some(Handler::Exec(exec)) = probe.handler() {
-        return exec_targets(container, exec);
+    if let Some(Handler::Exec(_)) = probe.handler() {
+        return exec_targets(workload, container, probe);
     }
     let Some((_, host)) = workload.other_host(probe) else { return Vec::new() };
     let (path, question) = match probe.handler() {
@@ -58,9 +58,22 @@ fn targets(workload: &Workload<'_>, container: &Container<'_>, probe: &Probe<'_>
     vec![Target { host: host.to_owned(), path: path.to_owned(), question }]
 }
 
-/// Whom an exec command asks. Nothing is read from commands yet: this is the one place where the hosts found in them enter the graph.
-const fn exec_targets(_container: &Container<'_>, _exec: &Exec<'_>) -> Vec<Target> {
-    Vec::new()
+/// Whom an exec command asks, where it says so itself: a host from a variable is known to the rules by its name only, so that no value is shown.
+fn exec_targets(workload: &Workload<'_>, container: &Container<'_>, probe: &Probe<'_>) -> Vec<Target> {
+    let Some(reading) = Reading::of_probe(probe, container, workload) else { return Vec::new() };
+    let named = reading
+        .targets()
+        .filter(|target| matches!(target.reach, Reach::Remote | Reach::OwnService) && !target.host.contains('$'));
+    named
+        .map(|target| {
+            let port = target.port.map(|port| format!(":{port}")).unwrap_or_default();
+            Target {
+                host: target.host.clone(),
+                path: target.path.clone(),
+                question: format!("{} {}{port}{}", target.client, target.host, target.path),
+            }
+        })
+        .collect()
 }
 
 fn shown_port(port: Option<&PortRef<'_>>) -> String {

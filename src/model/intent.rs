@@ -85,6 +85,15 @@ impl<'w> Witnesses<'w> {
         }))
     }
 
+    /// What the record says of a leaf that was edited by hand since. It must stay recorded: once another patch had dropped it, an edit back to the API
+    /// default would look like an omission.
+    pub fn edited_by_hand(&self, container: &Container<'_>, kind: ProbeKind, leaf: Leaf) -> Option<i64> {
+        match self {
+            Self::File => None,
+            Self::Live(live) => live.edited(container, kind, leaf),
+        }
+    }
+
     /// Who set a leaf of a container's probe.
     pub fn author(&self, container: &Container<'_>, kind: ProbeKind, leaf: Leaf) -> Author {
         let value = container.probe(kind).and_then(|probe| probe.leaf(leaf));
@@ -96,6 +105,16 @@ impl<'w> Witnesses<'w> {
 }
 
 impl LiveWitnesses<'_> {
+    /// The recorded value of a leaf that holds another one now and that no author's file names: somebody edited it by hand.
+    fn edited(&self, container: &Container<'_>, kind: ProbeKind, leaf: Leaf) -> Option<i64> {
+        let name = &*container.name;
+        let recorded = self.record.get(name, kind, leaf)?;
+        let value = container.probe(kind)?.defaulted(leaf);
+        let named = self.applied.iter().any(|owner| owner.owns_leaf(name, kind, leaf))
+            || self.last_applied.as_ref().is_some_and(|file| writes(file, name, kind, leaf));
+        (value != Some(recorded) && !named).then_some(recorded)
+    }
+
     fn author(&self, container: &Container<'_>, kind: ProbeKind, leaf: Leaf) -> Author {
         let Some(probe) = container.probe(kind) else { return Author::Set };
         let name = &*container.name;
@@ -124,10 +143,11 @@ impl LiveWitnesses<'_> {
             if old.last_applied.as_ref().is_some_and(|file| writes(file, name, kind, leaf)) {
                 return Author::Omitted; // just taken out of the file
             }
-            let before =
-                old.workload.container(name).and_then(|container| container.probe(kind)).map(|probe| probe.defaulted(leaf));
-            if old.same_last_applied && before.is_some_and(|before| before != value) {
-                return Author::Set; // edited by hand
+            let before = old.workload.container(name).and_then(|container| container.probe(kind));
+            match before.map(|probe| probe.defaulted(leaf)) {
+                Some(before) if old.same_last_applied && before != value => return Author::Set, // edited by hand
+                None if old.same_last_applied => return Author::Unknown, // the whole probe was added by hand
+                _ => {}
             }
             if recorded.is_some() {
                 return Author::Set; // edited by hand some time after we filled it in

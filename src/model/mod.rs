@@ -18,7 +18,7 @@ pub use container::{
 };
 pub(crate) use decode::explain;
 pub use decode::{Annotations, DecodeError, Labels, Metadata, Object, OwnerReference, Text};
-pub use exec::cannot_fail;
+pub use exec::{Call, HttpCall, Protocol, Reach, Reading, Target, data_store, unexpanded_variables};
 pub use host::{Host, classify_host};
 pub use intent::{Author, LiveWitnesses, WitnessTexts, Witnesses};
 pub use probe::{Exec, Grpc, Handler, HttpGet, HttpHeader, Leaf, PortRef, Probe, ProbeKind, TcpSocket, Timing};

@@ -1,13 +1,13 @@
 //! A probe, its handlers, and the arithmetic of its timing.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
 };
 
-use super::{Text, decode::nullable};
+use super::{Text, decode::nullable, exec::Reading};
 
 /// Which of the three probes of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,6 +229,9 @@ pub struct Exec<'a> {
     /// Program and arguments.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub command: Vec<Text<'a>>,
+    /// What is read in it, once for all rules. Not part of the JSON.
+    #[serde(skip)]
+    pub(super) reading: OnceLock<Box<Reading>>,
 }
 
 /// An HTTP GET from the node to the pod.

@@ -118,6 +118,8 @@ pub struct Workload<'a> {
     pub containers: Vec<Container<'a>>,
     /// Whether the pod shares the node's network.
     pub host_network: bool,
+    /// Names that lead to the pod itself from within: its `hostname`, and what `hostAliases` give to a loopback address.
+    pub own_names: Vec<super::Text<'a>>,
     /// `Always`, `OnFailure` or `Never`; `Always` when absent.
     pub restart_policy: Option<super::Text<'a>>,
     /// The pod's grace period in seconds after API defaulting.
@@ -151,7 +153,24 @@ impl<'a> Workload<'a> {
             _ => *spec.template?,
         };
         let Template { metadata: template_metadata, spec: pod } = template;
-        let Spec { containers, init_containers, restart_policy, termination_grace_period_seconds, host_network, .. } = pod;
+        let Spec {
+            containers,
+            init_containers,
+            restart_policy,
+            termination_grace_period_seconds,
+            host_network,
+            hostname,
+            host_aliases,
+            ..
+        } = pod;
+        let loopback = |ip: &str| ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let mut own_names: Vec<_> = hostname.into_iter().collect();
+        if kind == Kind::Pod {
+            own_names.extend(object.metadata.as_ref().and_then(|metadata| metadata.name.clone()));
+        }
+        for alias in host_aliases.into_iter().filter(|alias| alias.ip.as_deref().is_some_and(loopback)) {
+            own_names.extend(alias.hostnames);
+        }
 
         let needs_selector = matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::ReplicaSet);
         let incomplete = containers.is_empty()
@@ -167,6 +186,7 @@ impl<'a> Workload<'a> {
             template_metadata,
             containers,
             host_network: host_network.unwrap_or(false),
+            own_names,
             restart_policy,
             // API defaults: semantics 1.
             grace_period: termination_grace_period_seconds.unwrap_or(30),

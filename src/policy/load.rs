@@ -242,6 +242,15 @@ mod tests {
             &["4:1: `profile` stands here a second time; first on line 3"],
         );
         check(&format!("{HEAD}---\n{HEAD}"), &["4:1: a second document; a policy is one"]);
+        check(
+            &format!("{HEAD}profile: strickt\nownedObjects: 3\nonInternalError: never\nstartup: {{ allowanceSeconds: 9999 }}\n"),
+            &[
+                "3:10: profile: unknown value `strickt`, did you mean `strict`?",
+                "4:15: ownedObjects: found 3, expected `warn`, `skip` or `deny`",
+                "5:18: onInternalError: found \"never\", expected `allow` or `fail`",
+                "6:30: startup.allowanceSeconds: 9999 is out of range: it must be a whole number from 0 to 3600",
+            ],
+        );
         check("- 1\n", &["1:1: found a list, expected a map"]);
     }
 }

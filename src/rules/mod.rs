@@ -7,13 +7,21 @@ mod declare;
 mod finding;
 
 mod aggressive_liveness;
+mod costly_exec;
+mod exec_http_client;
+mod exec_ignores_http_status;
+mod exec_unexpanded_variable;
+mod frequent_exec;
+mod grpc_over_tcp;
 mod hair_trigger_liveness;
 mod liveness_calls_other_service;
+mod liveness_cannot_fail;
 mod liveness_not_slower_than_readiness;
 mod loopback_host;
 mod missing_readiness;
 mod no_startup_allowance;
 mod pdb_blocks_unready;
+mod readiness_calls_data_store;
 mod readiness_calls_other_service;
 mod readiness_cannot_fail;
 mod readiness_cycle;
@@ -33,14 +41,22 @@ pub static RULES: &[&RuleDef] = &[
     &loopback_host::DEF,
     &liveness_calls_other_service::DEF,
     &readiness_calls_other_service::DEF,
+    &readiness_calls_data_store::DEF,
     &readiness_cycle::DEF,
     &readiness_cannot_fail::DEF,
+    &liveness_cannot_fail::DEF,
+    &exec_unexpanded_variable::DEF,
+    &exec_ignores_http_status::DEF,
     &hair_trigger_liveness::DEF,
     &aggressive_liveness::DEF,
     &liveness_not_slower_than_readiness::DEF,
     &no_startup_allowance::DEF,
     &timeout_exceeds_period::DEF,
     &missing_readiness::DEF,
+    &grpc_over_tcp::DEF,
+    &exec_http_client::DEF,
+    &frequent_exec::DEF,
+    &costly_exec::DEF,
     &service_port_mismatch::DEF,
     &service_ignores_readiness::DEF,
     &pdb_blocks_unready::DEF,

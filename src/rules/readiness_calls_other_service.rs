@@ -1,18 +1,22 @@
 use super::{
     Context, Finding, Findings, Rule,
     finding::{listed, shorten},
+    liveness_calls_other_service::report,
 };
 use crate::graph::{Asked, asks_readiness};
-use crate::model::{Handler, PortRef, ProbeKind};
+use crate::model::{Handler, PortRef, ProbeKind, Reading, data_store};
 
 declare_rule! {
     /// A readiness probe asks another service.
     ///
     /// ## What it does
     ///
-    /// Fires when the `host` of an `httpGet` or `tcpSocket` readiness probe names another host. A TCP connect to a well-known data store port (5432, 3306,
-    /// 6379, 27017, 9042, 9092, 5672, 11211, 1433, 1521) is another matter and left out, as are pods on the node's network (`hostNetwork: true`) that give
-    /// an address: it may be their own.
+    /// Fires when the `host` of an `httpGet` or `tcpSocket` readiness probe names another host, or when the command of an `exec` probe asks one: by `curl`,
+    /// `wget`, `nc`, `grpc_health_probe`, `/dev/tcp` and the like. Variables are resolved where the container's `env` gives their value. Data stores are
+    /// another matter (`readiness-calls-data-store`). Pods on the node's network (`hostNetwork: true`) that give an address are left out: it may be their
+    /// own. So are the sidecars of service meshes.
+    ///
+    /// It only warns where a command's host is set in another object, or looks like the workload's own Service.
     ///
     /// Over a set of files (`probekeeper lint DIR`) it says which of the others are taken down with it.
     ///
@@ -30,6 +34,12 @@ declare_rule! {
     ///   httpGet: { host: order-history.shop.svc, path: /health/ready, port: 80 }
     /// ```
     ///
+    /// ```yaml,fires
+    /// readinessProbe:
+    ///   exec: { command: [sh, -c, "curl -fsS http://$(ORDERS_HOST):8080/health/ready || exit 1"] }
+    /// env: [{ name: ORDERS_HOST, value: orders.shop }]
+    /// ```
+    ///
     /// ## Instead
     ///
     /// Ready means "this container can take requests". Ask only that, and handle the loss of another service where it is called.
@@ -44,18 +54,19 @@ declare_rule! {
     actions: [Warn, Deny, Deny],
 }
 
-/// PostgreSQL, MySQL, Redis, MongoDB, Cassandra, Kafka, RabbitMQ, memcached, SQL Server, Oracle.
-const DATA_STORE_PORTS: [i64; 10] = [5432, 3306, 6379, 27017, 9042, 9092, 5672, 11211, 1433, 1521];
-
 impl Rule for ReadinessCallsOtherService {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
         for container in &cx.workload.containers {
             let kind = ProbeKind::Readiness;
             let Some(probe) = container.valid_probe(kind) else { continue };
-            let Some((handler, host)) = cx.other_host(probe) else { continue };
+            let Some((handler, host)) = cx.other_host(probe) else {
+                if let Some(reading) = Reading::of_probe(probe, container, cx.workload) {
+                    report(*cx, out, container, kind, reading.targets().filter(|target| target.data_store().is_none()));
+                }
+                continue;
+            };
             let path = match probe.handler() {
-                Some(Handler::TcpSocket(tcp)) if matches!(tcp.port, Some(PortRef::Number(port)) if DATA_STORE_PORTS.contains(&port)) =>
-                {
+                Some(Handler::TcpSocket(tcp)) if matches!(tcp.port, Some(PortRef::Number(port)) if data_store(port).is_some()) => {
                     continue;
                 }
                 Some(Handler::HttpGet(http)) => http.path.as_deref().unwrap_or_default(),

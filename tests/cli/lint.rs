@@ -237,7 +237,7 @@ fn wrong_types_are_errors_with_a_place() {
     assert_snapshot!(run.all(), @r#"
     1 file, 0 workloads: no findings; 1 error
     --- stderr
-    a.yaml:12:65: the API server would refuse this: invalid type: a string, expected i64
+    a.yaml:12:65: the API server would refuse this: invalid type: a string, expected a whole number
     --- exit code 2
     "#);
 }

@@ -38,7 +38,7 @@ pub(crate) fn file() -> BoxedStrategy<Value> {
                 if sidecar {
                     container["restartPolicy"] = json!("Always");
                 } else {
-                    PROBES.iter().for_each(|probe| drop(container.as_object_mut().unwrap().remove(*probe)));
+                    container.as_object_mut().unwrap().retain(|field, _| !PROBES.contains(&field.as_str()));
                 }
                 container
             })
@@ -88,10 +88,15 @@ fn container() -> BoxedStrategy<Value> {
         .prop_map(|(probes, ports, same, env)| {
             let mut container = json!({ "name": "", "image": "example.invalid/app:v1" });
             if ports {
-                container["ports"] = json!([{ "name": "http", "containerPort": 8080 }, { "containerPort": 9000 }]);
+                container["ports"] =
+                    json!([{ "name": "http", "containerPort": 8080 }, { "name": "grpc", "containerPort": 9000 }]);
             }
             if let Some(name) = env {
-                container["env"] = json!([{ "name": name, "value": "v" }]);
+                container["env"] = json!([
+                    { "name": name, "value": "v" },
+                    { "name": "POD_IP", "valueFrom": { "fieldRef": { "fieldPath": "status.podIP" } } },
+                    { "name": "DB_HOST", "value": "hunter2.db" },
+                ]);
             }
             for (field, probe) in PROBES.iter().zip(probes) {
                 if let Some(probe) = probe {
@@ -130,10 +135,22 @@ fn probe(max_successes: i64) -> BoxedStrategy<Value> {
 
 fn handler() -> BoxedStrategy<Value> {
     let port = select(vec![json!(8080), json!(9000), json!(15020), json!("http"), json!("nope"), json!(65535)]);
-    let host = option::weighted(0.2, select(vec!["localhost", "127.0.0.1", "::1", "db", "orders.shop.svc", "10.0.0.1"]));
+    let host = option::weighted(0.2, select(vec!["localhost", "127.0.0.1", "::1", "db", "orders.shop.svc", "10.0.0.1", "d\nb"]));
     let path = option::weighted(
         0.8,
-        select(vec!["/healthz", "/readyz", "/", "ready", "//x", "http://x/y", "a:b", "/\u{1f600}", "/a\n\tb\u{7f}", ""]),
+        select(vec![
+            "/healthz",
+            "/readyz",
+            "/",
+            "ready",
+            "//x",
+            "//a\n\u{1b}b",
+            "http://x/y",
+            "a:b",
+            "/\u{1f600}",
+            "/a\n\tb\u{7f}",
+            "",
+        ]),
     );
     let command = select(vec![
         json!(["true"]),
@@ -142,6 +159,12 @@ fn handler() -> BoxedStrategy<Value> {
         json!(["sh", "-c", "exit 0"]),
         json!(["sh", "-c", "curl -f localhost || true"]),
         json!(["sh", "-c", "sleep 1"]),
+        json!(["sh", "-c", "curl -s http://localhost:8080/ready || exit 1"]),
+        json!(["wget", "-q", "--spider", "http://localhost:8080/ready"]),
+        json!(["curl", "-f", "http://orders.shop:8080/ready"]),
+        json!(["pg_isready", "-h", "$(DB_HOST)"]),
+        json!(["redis-cli", "-h", "$(POD_IP)", "ping"]),
+        json!(["sh", "-c", "nc -z postgres 5432 && ps aux | grep java"]),
     ]);
     prop_oneof![
         4 => (port.clone(), host.clone(), path, option::weighted(0.1, "[A-Za-z-]{1,6}")).prop_map(|(port, host, path, header)| {
@@ -168,7 +191,7 @@ fn handler() -> BoxedStrategy<Value> {
             Some(service) => json!({ "grpc": { "port": 9000, "service": service } }),
             None => json!({ "grpc": { "port": 9000 } }),
         }),
-        1 => command.prop_map(|command| json!({ "exec": { "command": command } })),
+        2 => command.prop_map(|command| json!({ "exec": { "command": command } })),
     ]
     .boxed()
 }
