@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::asks::{asks_readiness, plain_host, service_name};
-use super::{Budget, Fact, Ingress, Member, Service, TargetPort, cascade};
+use super::asks::{plain_host, service_name};
+use super::{Ask, Budget, Fact, Ingress, Member, Service, TargetPort, cascade};
 use crate::model::{Kind, ProbeKind};
 
 /// Objects of a set, related to each other.
@@ -68,7 +68,7 @@ pub struct Edge {
     /// Indices of the nodes that may answer: several where a Service selects pods of several workloads. Never empty.
     pub to: Vec<usize>,
     /// What is asked.
-    pub ask: super::Ask,
+    pub ask: Ask,
     /// Whether an answer needs the other to be ready, not only to run: false where its Service lists pods that are not ready and the question is
     /// not about readiness.
     pub needs_ready: bool,
@@ -281,10 +281,11 @@ pub struct Asked<'g> {
     pub service: &'g Service,
     /// Whether the asking workload's own pods are behind it.
     pub own: bool,
+    /// Whether an answer needs the other to be ready, not only to run.
+    pub needs_ready: bool,
     graph: &'g Graph,
     node: Option<usize>,
     providers: &'g [usize],
-    needs_ready: bool,
 }
 
 impl<'g> Around<'g> {
@@ -345,8 +346,14 @@ impl<'g> Around<'g> {
         })
     }
 
-    /// Whom a host leads to, if that is in the set. `path` is what is asked for; empty where nothing is.
-    pub fn asked(self, host: &str, path: &str) -> Option<Asked<'g>> {
+    /// Whom a probe of a container asks.
+    pub fn asks(self, container: &str, probe: ProbeKind) -> impl Iterator<Item = &'g Ask> {
+        let asks = self.graph.members.get(self.member).map_or(&[][..], |member| member.asks.as_slice());
+        asks.iter().filter(move |ask| &*ask.container == container && ask.probe == probe)
+    }
+
+    /// Whom a host leads to, if that is in the set. `of_readiness`: what is asked for is the other's readiness.
+    pub fn asked(self, host: &str, of_readiness: bool) -> Option<Asked<'g>> {
         let member = self.graph.members.get(self.member)?;
         let services = self.graph.services_named(&plain_host(host), member.namespace.as_deref());
         // Two files may hold the same Service: the first that leads anywhere counts.
@@ -358,7 +365,7 @@ impl<'g> Around<'g> {
             graph: self.graph,
             node: self.graph.node_of.get(self.member).copied().flatten(),
             providers: self.graph.providers.get(at).map_or(&[], Vec::as_slice),
-            needs_ready: asks_readiness(path) || !service.publishes_unready,
+            needs_ready: of_readiness || !service.publishes_unready,
         })
     }
 }
