@@ -291,7 +291,9 @@ impl<'a> Node<'a> {
                 entries.shrink_to_fit();
             }
             Value::Seq(items) => {
-                items.iter_mut().for_each(|item| item.thin(keys));
+                for item in items.iter_mut() {
+                    item.thin(keys);
+                }
                 items.shrink_to_fit();
             }
             _ => {}
