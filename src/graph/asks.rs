@@ -9,6 +9,8 @@ pub struct Ask {
     pub container: Box<str>,
     /// Which probe.
     pub probe: ProbeKind,
+    /// Where in the probe: `httpGet/host`, `tcpSocket/host`, `exec/command`.
+    pub at: &'static str,
     /// Name or address, in lower case, without brackets and final dot.
     pub host: Box<str>,
     /// The question, for people: `http://shipping:80/health/ready`.
@@ -25,6 +27,7 @@ pub(super) fn asks(workload: &Workload<'_>) -> Vec<Ask> {
             asks.extend(targets(workload, container, probe).into_iter().map(|target| Ask {
                 container: (&*container.name).into(),
                 probe: kind,
+                at: target.at,
                 host: plain_host(&target.host).into(),
                 of_readiness: asks_readiness(&target.path),
                 question: target.question.into(),
@@ -35,6 +38,7 @@ pub(super) fn asks(workload: &Workload<'_>) -> Vec<Ask> {
 }
 
 struct Target {
+    at: &'static str,
     host: String,
     path: String,
     question: String,
@@ -44,7 +48,7 @@ fn targets(workload: &Workload<'_>, container: &Container<'_>, probe: &Probe<'_>
     if let Some(Handler::Exec(_)) = probe.handler() {
         return exec_targets(workload, container, probe);
     }
-    let Some((_, host)) = workload.other_host(probe) else { return Vec::new() };
+    let Some((handler, host)) = workload.other_host(probe) else { return Vec::new() };
     let (path, question) = match probe.handler() {
         Some(Handler::HttpGet(http)) => {
             let path = http.path.as_deref().unwrap_or_default();
@@ -55,7 +59,8 @@ fn targets(workload: &Workload<'_>, container: &Container<'_>, probe: &Probe<'_>
         Some(Handler::TcpSocket(tcp)) => ("", format!("tcp://{host}:{}", shown_port(tcp.port.as_ref()))),
         _ => ("", host.to_owned()),
     };
-    vec![Target { host: host.to_owned(), path: path.to_owned(), question }]
+    let at = if handler == "httpGet" { "httpGet/host" } else { "tcpSocket/host" };
+    vec![Target { at, host: host.to_owned(), path: path.to_owned(), question }]
 }
 
 /// Whom an exec command asks, where it says so itself: a host from a variable is known to the rules by its name only, so that no value is shown.
@@ -68,6 +73,7 @@ fn exec_targets(workload: &Workload<'_>, container: &Container<'_>, probe: &Prob
         .map(|target| {
             let port = target.port.map(|port| format!(":{port}")).unwrap_or_default();
             Target {
+                at: "exec/command",
                 host: target.host.clone(),
                 path: target.path.clone(),
                 question: format!("{} {}{port}{}", target.client, target.host, target.path),
@@ -115,8 +121,7 @@ mod tests {
 
     #[test]
     fn hosts_mean_services() {
-        type Meant = Option<(&'static str, Option<&'static str>)>;
-        let cases: &[(&str, Meant)] = &[
+        let cases = [
             ("orders", Some(("orders", Some("own")))),
             ("orders.shop", Some(("orders", Some("shop")))),
             ("orders.shop.svc", Some(("orders", Some("shop")))),
@@ -127,7 +132,7 @@ mod tests {
             ("", None),
         ];
         for (host, expected) in cases {
-            assert_eq!(service_name(host, Some("own")), *expected, "{host}");
+            assert_eq!(service_name(host, Some("own")), expected, "{host}");
         }
         assert_eq!(plain_host(" Orders.Shop. "), "orders.shop");
         assert_eq!(plain_host("[FD00::1]"), "fd00::1");

@@ -35,33 +35,36 @@ impl Graph {
                 *step = Some(0);
             }
         }
-        let is_down = |node: usize, step_of: &[Option<usize>], edge: &Edge| match step_of.get(node) {
-            // Whoever is only unready still answers where unready pods are asked.
+        // Whoever is only unready still answers where unready pods are asked.
+        let gone = |node: usize, edge: &Edge, step_of: &[Option<usize>]| match step_of.get(node) {
             Some(Some(step)) => *step == 0 || edge.needs_ready,
             _ => false,
         };
         let mut all = Vec::new();
-        for step in 1..=self.nodes.len() {
+        let mut last: Vec<usize> = down.to_vec();
+        for step in 1.. {
             let mut fallen: Vec<Fallen> = Vec::new();
-            for edge in self.edges.iter().filter(|edge| edge.ask.probe != ProbeKind::Startup) {
+            let asking =
+                last.iter().filter_map(|node| self.edges_to.get(*node)).flatten().filter_map(|edge| self.edges.get(*edge));
+            for edge in asking.filter(|edge| edge.ask.probe != ProbeKind::Startup) {
                 let stands = step_of.get(edge.from).is_some_and(Option::is_none);
-                if !stands || !edge.to.iter().all(|to| is_down(*to, &step_of, edge)) {
-                    continue;
+                if stands && edge.to.iter().all(|to| gone(*to, edge, &step_of)) {
+                    let fall = if edge.ask.probe == ProbeKind::Readiness { Fall::Unready } else { Fall::Restarted };
+                    fallen.push(Fallen { node: edge.from, step, fall });
                 }
-                let fall = if edge.ask.probe == ProbeKind::Readiness { Fall::Unready } else { Fall::Restarted };
-                fallen.push(Fallen { node: edge.from, step, fall });
             }
             if fallen.is_empty() {
                 break;
             }
+            // Of two probes of one workload, the one that does more.
+            fallen.sort_unstable_by_key(|fallen| (fallen.node, std::cmp::Reverse(fallen.fall)));
+            fallen.dedup_by_key(|fallen| fallen.node);
             for Fallen { node, .. } in &fallen {
                 if let Some(place) = step_of.get_mut(*node) {
                     *place = Some(step);
                 }
             }
-            // Of two probes of one workload, the one that does more.
-            fallen.sort_unstable_by_key(|fallen| (fallen.node, std::cmp::Reverse(fallen.fall)));
-            fallen.dedup_by_key(|fallen| fallen.node);
+            last = fallen.iter().map(|fallen| fallen.node).collect();
             all.extend(fallen);
         }
         all
@@ -181,4 +184,47 @@ pub(super) fn way(graph: &Graph, from: usize, to: usize) -> Option<Vec<usize>> {
 /// The shortest way round from a node of a circle back to it.
 pub(super) fn round(graph: &Graph, node: usize) -> Option<Vec<usize>> {
     way(graph, node, node)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::circles;
+
+    /// Whether one can walk from `from` to `to` in one step or more.
+    fn reaches(next: &[Vec<usize>], from: usize, to: usize) -> bool {
+        let mut seen = vec![false; next.len()];
+        let mut open = vec![from];
+        while let Some(node) = open.pop() {
+            for neighbour in &next[node] {
+                if *neighbour == to {
+                    return true;
+                }
+                if !std::mem::replace(&mut seen[*neighbour], true) {
+                    open.push(*neighbour);
+                }
+            }
+        }
+        false
+    }
+
+    proptest! {
+        #[test]
+        fn circles_are_what_reaches_itself(edges in vec((0_usize..9, 0_usize..9), 0..24)) {
+            let mut next = vec![Vec::new(); 9];
+            for (from, to) in edges.into_iter().filter(|(from, to)| from != to) {
+                next[from].push(to);
+            }
+            let found = circles(&next);
+            for a in 0..9 {
+                prop_assert_eq!(found[a].is_some(), reaches(&next, a, a));
+                for b in (0..9).filter(|b| *b != a) {
+                    let same = reaches(&next, a, b) && reaches(&next, b, a);
+                    prop_assert_eq!(found[a].is_some() && found[a] == found[b], same);
+                }
+            }
+        }
+    }
 }

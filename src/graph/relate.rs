@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::asks::{asks_readiness, plain_host, service_name};
-use super::{Budget, Fact, Ingress, Member, Service, TargetPort, cascade};
+use super::asks::{plain_host, service_name};
+use super::{Ask, Budget, Fact, Ingress, Member, Service, TargetPort, cascade};
 use crate::model::{Kind, ProbeKind};
-
-/// Namespace, if one is given, and name.
-type ServiceKey = (Option<Box<str>>, Box<str>);
 
 /// Objects of a set, related to each other.
 #[derive(Debug, Default)]
@@ -19,7 +16,7 @@ pub struct Graph {
     /// Members by namespace and label.
     labelled: HashMap<Label, Vec<usize>>,
     /// Services by namespace and name.
-    named: HashMap<ServiceKey, Vec<usize>>,
+    named: HashMap<Name, Vec<usize>>,
     /// For each member, the Services and budgets that select it.
     services_of: Vec<Vec<usize>>,
     budgets_of: Vec<Vec<usize>>,
@@ -30,12 +27,18 @@ pub struct Graph {
     /// The node of each member; none for one that another workload made.
     node_of: Vec<Option<usize>>,
     pub(super) edges: Vec<Edge>,
+    /// For each node, the edges that ask it.
+    pub(super) edges_to: Vec<Vec<usize>>,
     /// For each node, whose unreadiness is certain to become its own.
     pub(super) spreads: Vec<Vec<usize>>,
     /// For each node, the circle of readiness probes that it is part of.
     pub(super) circles: Vec<Option<usize>>,
 }
 
+/// Namespace and name.
+type Name = (Option<Box<str>>, Box<str>);
+
+/// Namespace, key and value.
 type Label = (Option<Box<str>>, Box<str>, Box<str>);
 
 /// Who asks or is asked.
@@ -65,7 +68,7 @@ pub struct Edge {
     /// Indices of the nodes that may answer: several where a Service selects pods of several workloads. Never empty.
     pub to: Vec<usize>,
     /// What is asked.
-    pub ask: super::Ask,
+    pub ask: Ask,
     /// Whether an answer needs the other to be ready, not only to run: false where its Service lists pods that are not ready and the question is
     /// not about readiness.
     pub needs_ready: bool,
@@ -88,6 +91,14 @@ impl Graph {
         graph.select();
         graph.draw_edges();
         graph.name_nodes();
+        graph.edges_to = vec![Vec::new(); graph.nodes.len()];
+        for (at, edge) in graph.edges.iter().enumerate() {
+            for to in &edge.to {
+                if let Some(list) = graph.edges_to.get_mut(*to) {
+                    list.push(at);
+                }
+            }
+        }
         graph.spreads = cascade::spreads(&graph);
         graph.circles = cascade::circles(&graph.spreads);
         graph
@@ -270,10 +281,11 @@ pub struct Asked<'g> {
     pub service: &'g Service,
     /// Whether the asking workload's own pods are behind it.
     pub own: bool,
+    /// Whether an answer needs the other to be ready, not only to run.
+    pub needs_ready: bool,
     graph: &'g Graph,
     node: Option<usize>,
     providers: &'g [usize],
-    needs_ready: bool,
 }
 
 impl<'g> Around<'g> {
@@ -334,8 +346,14 @@ impl<'g> Around<'g> {
         })
     }
 
-    /// Whom a host leads to, if that is in the set. `path` is what is asked for; empty where nothing is.
-    pub fn asked(self, host: &str, path: &str) -> Option<Asked<'g>> {
+    /// Whom a probe of a container asks.
+    pub fn asks(self, container: &str, probe: ProbeKind) -> impl Iterator<Item = &'g Ask> {
+        let asks = self.graph.members.get(self.member).map_or(&[][..], |member| member.asks.as_slice());
+        asks.iter().filter(move |ask| &*ask.container == container && ask.probe == probe)
+    }
+
+    /// Whom a host leads to, if that is in the set. `of_readiness`: what is asked for is the other's readiness.
+    pub fn asked(self, host: &str, of_readiness: bool) -> Option<Asked<'g>> {
         let member = self.graph.members.get(self.member)?;
         let services = self.graph.services_named(&plain_host(host), member.namespace.as_deref());
         // Two files may hold the same Service: the first that leads anywhere counts.
@@ -347,7 +365,7 @@ impl<'g> Around<'g> {
             graph: self.graph,
             node: self.graph.node_of.get(self.member).copied().flatten(),
             providers: self.graph.providers.get(at).map_or(&[], Vec::as_slice),
-            needs_ready: asks_readiness(path) || !service.publishes_unready,
+            needs_ready: of_readiness || !service.publishes_unready,
         })
     }
 }

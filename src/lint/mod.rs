@@ -89,16 +89,17 @@ fn in_parallel<'i, T: Sync, R: Send>(items: &'i [T], work: impl Fn(&'i T) -> R +
 /// Judges the workloads of one file. `first` is the place of its first one among the members of the graph.
 fn lint_file(file: &File<'_>, judge: &Judge, graph: &Graph, first: usize) -> FileReport {
     let mut report = FileReport::default();
-    let mut members = file.members.iter();
-    let mut json = String::new();
+    let mut candidates = file.candidates.iter();
     for (document, root) in &file.documents {
         let mut visit = Visit { text: file.text, file: &file.name, document: *document, report: &mut report };
         set::objects(root, Origin::File, &mut |object| {
             if !object.may_be_workload() {
                 return;
             }
-            let around = members.next().copied().flatten().and_then(|at| graph.around(first + at));
-            visit.object(root, &object, around, judge, &mut json);
+            if let Some(candidate) = candidates.next() {
+                let around = candidate.member.and_then(|at| graph.around(first + at));
+                visit.object(root, &object, &candidate.json, around, judge);
+            }
         });
     }
     report
@@ -113,16 +114,7 @@ struct Visit<'v> {
 }
 
 impl Visit<'_> {
-    fn object(
-        &mut self,
-        root: &Node<'_>,
-        object: &set::Object<'_, '_>,
-        around: Option<Around<'_>>,
-        judge: &Judge,
-        json: &mut String,
-    ) {
-        json.clear();
-        object.node.to_json(json);
+    fn object(&mut self, root: &Node<'_>, object: &set::Object<'_, '_>, json: &str, around: Option<Around<'_>>, judge: &Judge) {
         match judge.judge(json, object.origin, around) {
             Ok(Judgement::NoWorkload) => self.report.summary.ignored += 1,
             Ok(Judgement::Incomplete) => self.report.summary.skipped += 1,

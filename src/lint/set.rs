@@ -13,14 +13,39 @@ use crate::yaml::{self, Duplicate, Node};
 pub(super) struct File<'t> {
     pub(super) name: Arc<str>,
     pub(super) text: &'t str,
-    /// Number and content of the documents that hold a workload. The others are no longer needed.
+    /// Number and content of the documents that hold a workload, [thinned](BULK). The others are no longer needed.
     pub(super) documents: Vec<(usize, Node<'t>)>,
-    /// For each object of `documents` that [may be a workload](Object::may_be_workload), its place among the file's members of the graph.
-    pub(super) members: Vec<Option<usize>>,
+    /// Each object of `documents` that [may be a workload](Object::may_be_workload), in their order.
+    pub(super) candidates: Vec<Candidate>,
     facts: Vec<Fact>,
     /// What was found before anything was judged.
     before: FileReport,
 }
+
+/// An object that may be a workload.
+pub(super) struct Candidate {
+    /// The whole object.
+    pub(super) json: Box<str>,
+    /// Its place among the file's members of the graph, if it is one.
+    pub(super) member: Option<usize>,
+}
+
+/// What takes most of the room in workloads, and where no finding points: between parsing and judging the trees of all files are held at once.
+const BULK: [&str; 13] = [
+    "affinity",
+    "args",
+    "env",
+    "envFrom",
+    "labels",
+    "managedFields",
+    "resources",
+    "securityContext",
+    "status",
+    "tolerations",
+    "volumeClaimTemplates",
+    "volumeMounts",
+    "volumes",
+];
 
 /// An object in a document.
 pub(super) struct Object<'o, 't> {
@@ -43,7 +68,7 @@ impl<'t> File<'t> {
     pub(super) fn parse(input: &Input, text: Result<&'t str, &Failure>) -> Self {
         let name: Arc<str> = Arc::from(input.name());
         let mut file =
-            Self { name, text: "", documents: Vec::new(), members: Vec::new(), facts: Vec::new(), before: FileReport::new() };
+            Self { name, text: "", documents: Vec::new(), candidates: Vec::new(), facts: Vec::new(), before: FileReport::new() };
         match text {
             Err(failure) => file.before = FileReport::failed(failure.clone()),
             Ok(text) => {
@@ -64,10 +89,11 @@ impl<'t> File<'t> {
                 Failure::at(&self.name, last.start.line, last.start.column, message)
             }));
             match document.root {
-                Ok(root) => {
-                    let before = self.members.len();
+                Ok(mut root) => {
+                    let before = self.candidates.len();
                     objects(&root, Origin::File, &mut |object| self.take(&object, &mut json));
-                    if self.members.len() > before {
+                    if self.candidates.len() > before {
+                        root.thin(&BULK);
                         self.documents.push((index, root));
                     }
                 }
@@ -87,7 +113,7 @@ impl<'t> File<'t> {
             object.node.to_json(json);
             let member = Workload::from_json(json).ok().flatten().as_ref().and_then(Member::of);
             let place = self.facts.iter().filter(|fact| matches!(fact, Fact::Member(_))).count();
-            self.members.push(member.is_some().then_some(place));
+            self.candidates.push(Candidate { json: json.as_str().into(), member: member.is_some().then_some(place) });
             self.facts.extend(member.map(Fact::Member));
             return;
         }

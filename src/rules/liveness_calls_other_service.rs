@@ -1,5 +1,6 @@
-use super::{Context, Findings, Rule};
+use super::{Context, Findings, Rule, readiness_calls_other_service::in_this_set};
 use crate::{
+    graph::asks_readiness,
     model::{Container, ProbeKind, Reach, Reading, Target, is_mesh_sidecar},
     policy::Action,
 };
@@ -90,7 +91,12 @@ pub(super) fn report<'t>(
         return;
     }
     let (word, place) = (kind.word(), target.place());
+    let readiness = asks_readiness(&target.path);
+    let in_set = cx.around.filter(|_| kind == ProbeKind::Readiness && target.reach == Reach::Remote && target.literal);
     let message = match target.reach {
+        Reach::Remote if let Some(asked) = in_set.and_then(|around| around.asked(&target.host, readiness)) => {
+            in_this_set(&asked, readiness)
+        }
         Reach::Remote if target.path.to_ascii_lowercase().contains("ready") && kind == ProbeKind::Readiness => {
             format!("readiness asks for the readiness of another service, {place}: one outage cascades")
         }

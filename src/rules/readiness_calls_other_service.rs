@@ -73,7 +73,7 @@ impl Rule for ReadinessCallsOtherService {
                 _ => "",
             };
             let readiness = asks_readiness(path);
-            let message = match cx.around.and_then(|around| around.asked(host, path)) {
+            let message = match cx.around.and_then(|around| around.asked(host, readiness)) {
                 Some(asked) => in_this_set(&asked, readiness),
                 None if readiness => {
                     format!("readiness asks for the readiness of another service, \"{host}\": one outage cascades")
@@ -87,7 +87,7 @@ impl Rule for ReadinessCallsOtherService {
 }
 
 /// Whom it asks and who falls with that one, by name. The Service passes requests only to ready pods, so any question asks for readiness too.
-fn in_this_set(asked: &Asked<'_>, readiness: bool) -> String {
+pub(super) fn in_this_set(asked: &Asked<'_>, readiness: bool) -> String {
     let service = shorten(&asked.service.name, 30);
     if asked.own {
         return format!("readiness calls its own Service, \"{service}\": other pods answer for this one");

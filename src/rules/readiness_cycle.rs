@@ -1,5 +1,5 @@
-use super::{Context, Findings, Rule};
-use crate::model::{Handler, ProbeKind};
+use super::{Context, Findings, Rule, finding::shorten};
+use crate::model::ProbeKind;
 
 declare_rule! {
     /// Readiness probes wait for each other in a circle.
@@ -77,25 +77,24 @@ impl Rule for ReadinessCycle {
         let Some(around) = cx.around else { return };
         for container in &cx.workload.containers {
             let kind = ProbeKind::Readiness;
-            let Some(probe) = container.valid_probe(kind) else { continue };
-            let Some((handler, host)) = cx.other_host(probe) else { continue };
-            let path = match probe.handler() {
-                Some(Handler::HttpGet(http)) => http.path.as_deref().unwrap_or_default(),
-                _ => "",
+            let found = around.asks(&container.name, kind).find_map(|ask| {
+                let asked = around.asked(&ask.host, ask.of_readiness)?;
+                let service = shorten(&asked.service.name, 60);
+                let message = match (asked.own, asked.needs_ready) {
+                    (true, true) => {
+                        format!("readiness asks its own Service, \"{service}\", which sends requests only to pods that are ready already")
+                    }
+                    (true, false) => format!("readiness asks its own Service, \"{service}\": another pod may answer for this one"),
+                    (false, _) => format!("readiness waits for itself: {}", round(&asked.circle()?)),
+                };
+                Some((ask, message))
+            });
+            let Some((ask, message)) = found else { continue };
+            let help = match ask.at.split_once("/host") {
+                Some((handler, _)) => format!("readinessProbe:\n  {handler}:   # without host: this container itself"),
+                None => "readinessProbe:\n  exec:\n    command: [...]   # that asks localhost".to_owned(),
             };
-            let Some(asked) = around.asked(host, path) else { continue };
-            let message = if asked.own {
-                format!(
-                    "readiness asks its own Service, \"{}\", which sends requests only to pods that are ready already",
-                    asked.service.name
-                )
-            } else if let Some(circle) = asked.circle() {
-                format!("readiness waits for itself: {}", round(&circle))
-            } else {
-                continue;
-            };
-            let help = format!("{}:\n  {handler}:   # without host: this container itself", kind.field());
-            out.probe(cx, container, kind, &format!("{handler}/host"), message, help);
+            out.probe(cx, container, kind, ask.at, message, help);
         }
     }
 }
@@ -108,7 +107,7 @@ fn round(circle: &[&str]) -> String {
     if whole.chars().count() <= ROOM {
         return whole;
     }
-    let short = |name: &str| super::finding::shorten(name, 40);
+    let short = |name: &str| shorten(name, 40);
     match circle.len() - 2 {
         0 => format!("{} asks {} and back", short(first), short(second)),
         others => format!("{} asks {}, and so on through {others} more", short(first), short(second)),

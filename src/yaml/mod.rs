@@ -277,6 +277,29 @@ impl<'a> Node<'a> {
         place
     }
 
+    /// Empties the lists and mappings under these keys, wherever they stand, and gives back the memory: for a tree that is kept for its places.
+    pub fn thin(&mut self, keys: &[&str]) {
+        match &mut self.value {
+            Value::Map(entries) => {
+                for (key, node) in entries.iter_mut() {
+                    match &mut node.value {
+                        Value::Map(below) if keys.contains(&&*key.text) => *below = Vec::new(),
+                        Value::Seq(below) if keys.contains(&&*key.text) => *below = Vec::new(),
+                        _ => node.thin(keys),
+                    }
+                }
+                entries.shrink_to_fit();
+            }
+            Value::Seq(items) => {
+                for item in items.iter_mut() {
+                    item.thin(keys);
+                }
+                items.shrink_to_fit();
+            }
+            _ => {}
+        }
+    }
+
     /// The same node, independent of the text.
     pub fn into_owned(self) -> Node<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());

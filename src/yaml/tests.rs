@@ -309,3 +309,16 @@ proptest! {
         prop_assert_eq!(&all(&text)[0], &value);
     }
 }
+
+#[test]
+fn a_thinned_tree_keeps_its_places() {
+    let text = "a:\n  env:\n    - { name: x, value: y }\n  port: 1\nenv: text\n";
+    let mut node = parse(text).remove(0).root.unwrap();
+    let before = (node.nearest("/a/env").span(), node.nearest("/a/port").span());
+    node.thin(&["env"]);
+    assert_eq!((node.nearest("/a/env").span(), node.nearest("/a/port").span()), before);
+    assert_eq!(node.nearest("/a/env/0/name").span(), before.0);
+    let mut json = String::new();
+    node.to_json(&mut json);
+    assert_eq!(json, r#"{"a":{"env":[],"port":1},"env":"text"}"#);
+}
