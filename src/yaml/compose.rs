@@ -48,6 +48,20 @@ fn attempt<'a>(text: &'a str, base: Pos, added: &[(usize, usize)]) -> Attempt<'a
     Attempt::Done(root.transpose().map(|root| Document { root, duplicates }))
 }
 
+/// Offset of the last bracket that is still open at the end of a text. Quotes are not looked at: a wrong guess only fails again.
+fn open_bracket(text: &str) -> Option<usize> {
+    let mut closed = 0_usize;
+    for (at, byte) in text.bytes().enumerate().rev() {
+        match byte {
+            b']' | b'}' => closed += 1,
+            b'[' | b'{' if closed == 0 => return Some(at),
+            b'[' | b'{' => closed -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Each one reads the document again. Real files that need any need one to three.
 const MAX_RELAXATIONS: usize = 32;
 
@@ -197,7 +211,8 @@ impl<'a: 'p, 'p> Composer<'a, 'p> {
         let Places { text, added, .. } = self.places;
         match error.info() {
             "invalid indentation" | "invalid indentation in flow construct" => {
-                let start = self.stack.iter().find_map(|frame| frame.bracket)?;
+                // The crate may complain before it has said that the collection began.
+                let start = self.stack.iter().find_map(|frame| frame.bracket).or_else(|| open_bracket(text.get(..at)?))?;
                 Source::indented(text, added, start..=flow_end(text, start)?)
             }
             "invalid indentation in quoted scalar" => Source::indented(text, added, at..=quoted_end(text, at)?),

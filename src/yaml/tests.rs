@@ -322,3 +322,16 @@ fn a_thinned_tree_keeps_its_places() {
     node.to_json(&mut json);
     assert_eq!(json, r#"{"a":{"env":[],"port":1},"env":"text"}"#);
 }
+
+#[test]
+fn a_flow_list_may_go_on_at_the_column_of_its_key() {
+    // As a public chart writes it; `kubectl` reads it.
+    let text = "a:\n  - command: [ \"/bin/sh\",\n    \"-ce\",\n    \"x\" ]\n    v: 1\n";
+    let documents = parse(text);
+    let root = documents[0].root.as_ref().expect("a document");
+    let mut json = String::new();
+    root.to_json(&mut json);
+    assert_eq!(json, r#"{"a":[{"command":["/bin/sh","-ce","x"],"v":1}]}"#);
+    let place = root.nearest("/a/0/command/1").span().start;
+    assert_eq!((place.line, place.column), (3, 5));
+}
