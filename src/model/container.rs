@@ -150,9 +150,9 @@ impl<'a> Container<'a> {
 /// The ports that mesh injectors rewrite probes to.
 pub const MESH_PORTS: [i64; 2] = [15020, 15021];
 
-/// The sidecars of the common service meshes: their probes are the mesh's own, and injectors rewrite ports.
+/// The sidecars of the common service meshes: their probes are the mesh's own, no author of a workload can change them, and injectors rewrite ports.
 pub fn is_mesh_sidecar(container: &Container<'_>) -> bool {
-    matches!(&*container.name, "istio-proxy" | "linkerd-proxy")
+    matches!(&*container.name, "istio-proxy" | "linkerd-proxy" | "linkerd-debug")
 }
 
 /// A declared port.

@@ -3,6 +3,7 @@
 use super::{
     Container, DecodeError, Host, Leaf, List, Metadata, Object, Probe, ProbeKind, Record, Timing, classify_host,
     decode::{Spec, Template},
+    is_mesh_sidecar,
 };
 
 /// The kinds that are judged.
@@ -114,7 +115,7 @@ pub struct Workload<'a> {
     pub metadata: Metadata<'a>,
     /// The template's metadata; empty for a Pod.
     pub template_metadata: Metadata<'a>,
-    /// Regular containers, then native sidecars. Other init containers have no probes.
+    /// Regular containers, then native sidecars. Other init containers have no probes; those of a service mesh's sidecars are the mesh's own.
     pub containers: Vec<Container<'a>>,
     /// Whether the pod shares the node's network.
     pub host_network: bool,
@@ -180,6 +181,7 @@ impl<'a> Workload<'a> {
             || (needs_selector && !has_selector);
         let containers = place(containers, List::Regular)
             .chain(place(init_containers, List::Init).filter(|container| container.restart_policy.as_deref() == Some("Always")))
+            .filter(|container| !is_mesh_sidecar(container))
             .collect();
         let metadata = object.metadata.unwrap_or_default();
         let record = metadata.annotations.as_ref().and_then(|annotations| annotations.filled.as_deref());

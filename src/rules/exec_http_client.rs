@@ -46,8 +46,10 @@ impl Rule for ExecHttpClient {
                 if !http.replaceable {
                     continue;
                 }
-                let message =
-                    format!("{} starts {program} to ask its own container; httpGet does that without a process", kind.word());
+                let message = format!(
+                    "{} starts {program} to ask its own container; httpGet needs no process, if the server listens on the pod's address",
+                    kind.word()
+                );
                 out.probe(cx, container, kind, "exec/command", message, http_get(container, kind, target, http));
             }
         }

@@ -10,8 +10,7 @@ declare_rule! {
     /// ## What it does
     ///
     /// Fires when an `httpGet` probe without `scheme: HTTPS` asks a port named https or tls (as one word of its name), or one with it asks a port
-    /// named http. Where the port has no such name, its number is taken: 443, 6443, 8443 and 9443 for TLS, 80 and 8080 for plain HTTP; a number is
-    /// only warned about.
+    /// named http. Where the port has no such name, its number is taken: 443, 6443, 8443 and 9443 are for TLS; a number is only warned about.
     ///
     /// ## Why it is bad
     ///
@@ -84,8 +83,8 @@ fn speaks_tls(container: &Container<'_>, port: &PortRef<'_>) -> Option<(bool, bo
         PortRef::Name(_) => container.declared(port).find_map(|declared| declared.container_port)?,
     };
     match number {
+        // The other way round nothing is guessed: HTTPS is never a default, so who writes it for 8080 means it.
         443 | 6443 | 8443 | 9443 => Some((true, false)),
-        80 | 8080 => Some((false, false)),
         _ => None,
     }
 }

@@ -70,7 +70,7 @@ declare_rule! {
     pub struct ServicePortMismatch {}
     id: "service-port-mismatch",
     why: "readiness decides who gets requests, and here it says nothing about the port that gets them",
-    actions: [Off, Off, Warn],
+    actions: [Off, Off, Audit],
 }
 
 impl Rule for ServicePortMismatch {
