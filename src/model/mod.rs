@@ -5,6 +5,7 @@
 mod check;
 mod container;
 mod decode;
+mod edit;
 mod exec;
 mod host;
 mod intent;
@@ -18,6 +19,7 @@ pub use container::{
 };
 pub(crate) use decode::explain;
 pub use decode::{Annotations, DecodeError, Labels, Metadata, Object, OwnerReference, Text};
+pub use edit::{Change, Edit, Scalar};
 pub use exec::cannot_fail;
 pub use host::{Host, classify_host};
 pub use intent::{Author, LiveWitnesses, WitnessTexts, Witnesses};
