@@ -1,6 +1,7 @@
 //! What is asked of the core for one object.
 
 use super::report::ObjectRef;
+use super::rewrite::{self, Proposal};
 use crate::engine::{defaults, evaluate};
 use crate::model::{DecodeError, Kind, Owner, WitnessTexts, Witnesses, Workload};
 use crate::policy::{Action, OwnedObjects, Policy};
@@ -38,6 +39,8 @@ pub(super) struct Judged {
     /// In the order of containers, probes and rules.
     pub(super) findings: Vec<Finding>,
     pub(super) fills: Vec<Fill>,
+    /// What could be written better, whatever the rules say.
+    pub(super) proposals: Vec<Proposal>,
     /// Rules that failed on this object.
     pub(super) rule_errors: Vec<&'static str>,
 }
@@ -65,6 +68,7 @@ impl Judge {
         }
         let fills = self.plan(&workload, origin);
         let filled = fills.iter().map(|fill| Fill { pointer: fill.pointer(&workload), value: fill.value }).collect();
+        let proposals = rewrite::proposals(&workload);
         defaults::apply(&mut workload, &fills);
 
         let mut evaluation = evaluate(&self.policy, &workload);
@@ -82,6 +86,7 @@ impl Judge {
             },
             findings: evaluation.findings,
             fills: filled,
+            proposals,
             rule_errors: evaluation.rule_errors,
         }))
     }

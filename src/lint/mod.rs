@@ -2,7 +2,9 @@
 
 mod judge;
 pub mod output;
+mod fix;
 mod report;
+mod rewrite;
 mod source;
 
 use std::num::NonZero;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+pub use fix::{Fixed, Fixer};
 pub use judge::Judge;
 pub use report::{Excerpt, Failure, Filled, Found, ObjectRef, Report, Summary};
 pub use source::{Input, Inputs};
@@ -17,6 +20,7 @@ pub use source::{Input, Inputs};
 use crate::yaml::{self, Duplicate, Node, Span};
 use judge::{Judged, Judgement, Origin};
 use report::FileReport;
+use rewrite::Proposal;
 
 /// Reads and judges every input. The order of the report does not depend on which thread was first.
 pub fn run(inputs: Inputs, judge: &Judge) -> Report {
@@ -138,7 +142,7 @@ impl Visit<'_> {
     }
 
     fn add(&mut self, root: &Node<'_>, prefix: &str, judged: Judged) {
-        let Judged { object, findings, fills, rule_errors } = judged;
+        let Judged { object, findings, fills, proposals, rule_errors } = judged;
         for rule in rule_errors {
             let at = root.nearest(prefix).span().start;
             let message = format!("rule {rule} failed on {object}: a fault of probekeeper, please report it with the manifest");
@@ -161,6 +165,8 @@ impl Visit<'_> {
                 finding,
             });
         }
+        let below = |proposal: Proposal| (self.document, proposal.below(prefix));
+        self.report.proposals.extend(proposals.into_iter().map(below));
         self.report.filled.extend(fills.into_iter().map(|fill| Filled {
             file: Arc::clone(self.file),
             document: self.document,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::rewrite::Proposal;
 use crate::policy::Action;
 use crate::rules::Finding;
 use crate::yaml::Span;
@@ -30,7 +31,7 @@ impl Report {
     }
 
     pub(super) fn add(&mut self, file: FileReport) {
-        let FileReport { findings, filled, errors, warnings, summary } = file;
+        let FileReport { findings, filled, errors, warnings, summary, proposals: _ } = file;
         self.findings.extend(findings);
         self.filled.extend(filled);
         self.errors.extend(errors);
@@ -47,6 +48,8 @@ pub(super) struct FileReport {
     pub(super) errors: Vec<Failure>,
     pub(super) warnings: Vec<Failure>,
     pub(super) summary: Summary,
+    /// Document, and what could be written better in it, as pointers from its root.
+    pub(super) proposals: Vec<(usize, Proposal)>,
 }
 
 impl FileReport {
@@ -91,6 +94,13 @@ pub struct Found {
     pub pointer: String,
     /// What is wrong; its own pointer starts at the object.
     pub finding: Finding,
+}
+
+impl Found {
+    /// Pointer from the document's root to the object.
+    pub(super) fn prefix(&self) -> &str {
+        self.pointer.strip_suffix(&*self.finding.pointer).unwrap_or_default()
+    }
 }
 
 /// A few lines of a file, and what to underline in them, as byte ranges of `text`.

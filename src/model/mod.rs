@@ -11,6 +11,7 @@ mod host;
 mod intent;
 mod probe;
 mod record;
+mod self_request;
 mod workload;
 
 pub use check::{Port, resolve_port, same_check};
@@ -25,4 +26,5 @@ pub use host::{Host, classify_host};
 pub use intent::{Author, LiveWitnesses, WitnessTexts, Witnesses};
 pub use probe::{Exec, Grpc, Handler, HttpGet, HttpHeader, Leaf, PortRef, Probe, ProbeKind, TcpSocket, Timing};
 pub use record::Record;
+pub use self_request::{SelfRequest, self_request};
 pub use workload::{Kind, Owner, Workload};

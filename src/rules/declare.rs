@@ -30,6 +30,8 @@ pub struct RuleDef {
     pub profile_params: [&'static str; 3],
     /// A rule that says the same more severely: where that one fires with at least this action, this one is silent.
     pub covered_by: Option<&'static str>,
+    /// What `probekeeper fix --unsafe` does about it, as a clause; empty where it does nothing.
+    pub rewrite: &'static str,
     /// Makes the rule from parameters; the error says which one is wrong.
     pub build: fn(Value) -> Result<Built, String>,
     /// JSON schema of the parameters.
@@ -81,6 +83,7 @@ macro_rules! declare_rule {
         actions: [$baseline:ident, $recommended:ident, $strict:ident],
         $( profile_params: [$baseline_params:literal, $recommended_params:literal, $strict_params:literal], )?
         $( covered_by: $covered_by:literal, )?
+        $( rewrite: $rewrite:literal, )?
     ) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -106,6 +109,7 @@ macro_rules! declare_rule {
             ],
             profile_params: declare_rule!(@params $($baseline_params, $recommended_params, $strict_params)?),
             covered_by: declare_rule!(@option $($covered_by)?),
+            rewrite: concat!($($rewrite)?),
             build: |params| {
                 let rule: $name = serde_json::from_value(params).map_err(|error| $crate::model::explain(&error))?;
                 let params = serde_json::to_value(&rule).map_err(|error| error.to_string())?;

@@ -1,4 +1,5 @@
 use super::{Context, Findings, Rule};
+use crate::model::Edit;
 
 declare_rule! {
     /// A probe's timeout is longer than its period.
@@ -33,6 +34,7 @@ declare_rule! {
     id: "timeout-exceeds-period",
     why: "runs never overlap, so against a hanging target the period is really the timeout",
     actions: [Audit, Warn, Deny],
+    rewrite: "raises `periodSeconds` to the timeout, which is what a hanging target sees anyway",
 }
 
 impl Rule for TimeoutExceedsPeriod {
@@ -48,7 +50,10 @@ impl Rule for TimeoutExceedsPeriod {
                         timing.timeout,
                         timing.period
                     );
-                    out.probe(cx, container, kind, "timeoutSeconds", message, help).badness(timing.timeout - timing.period);
+                    let finding = out.probe(cx, container, kind, "timeoutSeconds", message, help);
+                    finding.badness(timing.timeout - timing.period);
+                    let period = format!("{}/periodSeconds", cx.workload.probe_pointer(container, kind));
+                    finding.rewrite.push(Edit::set(period, timing.timeout));
                 }
             }
         }
