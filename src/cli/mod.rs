@@ -1,12 +1,14 @@
 //! The command line: arguments here, one thin file per command.
 
 mod completions;
+mod fix;
 mod lint;
 mod policy;
 mod rules;
 pub mod serve;
 
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ struct Cli {
 enum Command {
     /// Judge manifests in files, folders or standard input
     Lint(lint::LintArgs),
+    /// Rewrite manifests: fill in what was left out, correct what has one answer
+    Fix(fix::FixArgs),
     /// Run the admission webhook
     Serve(serve::ServeArgs),
     /// List and explain the rules
@@ -54,6 +58,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Lint(args) => lint::run(&args),
+        Command::Fix(args) => fix::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Policy(command) => policy::run(&command),
@@ -100,11 +105,37 @@ fn colour() -> bool {
     io::stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Replaces a file in one step: readers see the old text or the new, never half of one.
+/// Replaces a file in one step: readers see the old text or the new, never half of one, and neither does a machine that loses power. The file behind a
+/// link is replaced, not the link; permissions stay, and the owner where the system allows it. (A hard link parts from its siblings.)
 fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut name = path.file_name().with_context(|| format!("{}: not the name of a file", path.display()))?.to_owned();
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = OsString::from(".");
+    name.push(target.file_name().with_context(|| format!("{}: not the name of a file", path.display()))?);
     name.push(format!(".{}.tmp", std::process::id()));
-    let draft = path.with_file_name(name);
-    let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, path));
-    written.inspect_err(|_| drop(fs::remove_file(&draft))).with_context(|| format!("{}: cannot be written", path.display()))
+    let draft = target.with_file_name(name);
+    replace(&target, &draft, text)
+        .inspect_err(|_| drop(fs::remove_file(&draft)))
+        .with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+fn replace(target: &Path, draft: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(draft)?;
+    if let Ok(metadata) = fs::metadata(target) {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{MetadataExt as _, fchown};
+            // Only root may give a file away; for anybody else it is their own already.
+            let _ = fchown(&file, Some(metadata.uid()), Some(metadata.gid()));
+        }
+        file.set_permissions(metadata.permissions())?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(draft, target)?;
+    // The name is on the disk too; not every file system can say so.
+    if let Some(folder) = target.parent().and_then(|folder| File::open(folder).ok()) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
 }

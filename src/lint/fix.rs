@@ -140,7 +140,8 @@ fn severe(report: &FileReport) -> impl Iterator<Item = &Found> {
 }
 
 fn alone(file: String, text: String, reason: String) -> Fixed {
-    let failure = Failure::of(&*file, format!("left alone: {reason}; a fault of probekeeper, please report it with the manifest"));
+    let failure =
+        Failure::of(&*file, format!("left alone: {reason}; a fault of probekeeper, please report it with the manifest"));
     Fixed { file, after: text.clone(), before: text, errors: vec![failure], ..Fixed::default() }
 }
 

@@ -1,8 +1,8 @@
 //! The linter: files in, a [`Report`] out. It judges as the webhook would, on the object as it would be stored.
 
+mod fix;
 mod judge;
 pub mod output;
-mod fix;
 mod report;
 mod rewrite;
 mod source;

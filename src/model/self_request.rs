@@ -35,8 +35,17 @@ pub fn self_request(exec: &Exec<'_>) -> Option<SelfRequest> {
 
 /// The words of a script that is one command. What throws output away, or repeats that a failure is one, does not count.
 fn simple_command(script: &str) -> Option<Vec<String>> {
-    const IDLE: [&str; 9] =
-        ["|| exit 1", "||exit 1", "2>&1", "2>/dev/null", "2> /dev/null", ">/dev/null", "> /dev/null", "1>/dev/null", "1> /dev/null"];
+    const IDLE: [&str; 9] = [
+        "|| exit 1",
+        "||exit 1",
+        "2>&1",
+        "2>/dev/null",
+        "2> /dev/null",
+        ">/dev/null",
+        "> /dev/null",
+        "1>/dev/null",
+        "1> /dev/null",
+    ];
     let mut rest = script.trim();
     while let Some(shorter) = IDLE.iter().find_map(|idle| rest.strip_suffix(idle)) {
         // `/2>&1` is a path that ends in 2, and another redirection.
@@ -68,7 +77,11 @@ fn curl<'a>(arguments: &[&'a str]) -> Option<&'a str> {
                         's' | 'S' | 'k' => {}
                         'o' => {
                             let rest = short.get(at + 1..).unwrap_or_default();
-                            if rest.is_empty() { discards(arguments.next())? } else { discards(Some(&rest))? }
+                            if rest.is_empty() {
+                                discards(arguments.next())?
+                            } else {
+                                discards(Some(&rest))?
+                            }
                             break;
                         }
                         _ => return None,
@@ -90,7 +103,9 @@ fn wget<'a>(arguments: &[&'a str]) -> Option<&'a str> {
             "-q" | "--quiet" | "-nv" | "--no-verbose" | "--no-check-certificate" | "-t1" | "--tries=1" => {}
             "-t" => (arguments.next() == Some(&"1")).then_some(())?,
             "-O" | "-qO" => discarded = discards(arguments.next()).is_some(),
-            "-O-" | "-qO-" | "-O/dev/null" | "-qO/dev/null" | "--output-document=-" | "--output-document=/dev/null" => discarded = true,
+            "-O-" | "-qO-" | "-O/dev/null" | "-qO/dev/null" | "--output-document=-" | "--output-document=/dev/null" => {
+                discarded = true
+            }
             other if other.starts_with('-') => return None,
             word => set_once(&mut url, word)?,
         }

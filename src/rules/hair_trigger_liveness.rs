@@ -1,4 +1,5 @@
-use super::{Context, Findings, Rule,
+use super::{
+    Context, Findings, Rule,
     aggressive_liveness::{raise_threshold, slower},
 };
 use crate::model::ProbeKind;
@@ -51,14 +52,7 @@ impl Rule for HairTriggerLiveness {
             let tolerance = probe.timing().tolerance();
             if tolerance < i64::from(self.min_tolerance_seconds) {
                 let message = format!("liveness restarts the container after a hang of {tolerance} s");
-                let finding = out.probe(
-                    cx,
-                    container,
-                    ProbeKind::Liveness,
-                    "",
-                    message,
-                    slower(probe.timing(), 20),
-                );
+                let finding = out.probe(cx, container, ProbeKind::Liveness, "", message, slower(probe.timing(), 20));
                 let wanted = i64::from(self.min_tolerance_seconds).max(20);
                 raise_threshold(finding.badness(-tolerance), probe.timing().threshold_for_tolerance(wanted));
             }
