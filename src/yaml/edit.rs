@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use super::compose::quoted_end;
 use super::{Document, Key, Node, Pos, Value, json, parse, scalar};
 use crate::model::{Change, Edit, Scalar};
 
@@ -44,6 +45,21 @@ pub struct Mismatch;
 
 /// Carries edits out, each on a member of its own.
 pub fn edit(text: &str, edits: &[Placed]) -> Result<Edited, Mismatch> {
+    let together = edit_at_once(text, edits);
+    if together.is_ok() || edits.len() < 2 {
+        return together;
+    }
+    // Neighbours may share a comma or a line: then each sees what the one before it left.
+    let mut edited = Edited { text: text.to_owned(), refused: Vec::new() };
+    for (at, placed) in edits.iter().enumerate() {
+        let next = edit_at_once(&edited.text, std::slice::from_ref(placed))?;
+        edited.text = next.text;
+        edited.refused.extend(next.refused.into_iter().map(|refused| Refused { edit: at, ..refused }));
+    }
+    Ok(edited)
+}
+
+fn edit_at_once(text: &str, edits: &[Placed]) -> Result<Edited, Mismatch> {
     let documents = parse(text);
     let mut splices = Vec::new();
     let mut refused = Vec::new();
@@ -57,9 +73,7 @@ pub fn edit(text: &str, edits: &[Placed]) -> Result<Edited, Mismatch> {
         for (at, placed) in mine {
             match page.splices(&placed.edit) {
                 // Two edits of the same bytes would have to know of each other.
-                Ok(new) if overlaps(&splices, &new) => {
-                    refused.push(Refused { edit: at, at: root.span.start, reason: "another change touches the same line" });
-                }
+                Ok(new) if overlaps(&splices, &new) => return Err(Mismatch),
                 Ok(new) => {
                     splices.extend(new);
                     done.push(placed);
@@ -211,7 +225,8 @@ impl<'t> Page<'t> {
         if self.ends_in_block(node) {
             return Err((key.span.start, "its value is a block of text"));
         }
-        let range = self.content(node)..node.span.end.offset;
+        let omitted = node.span.start == node.span.end;
+        let range = self.content(node)..if omitted { node.span.end.offset } else { self.node_end(node) };
         let old = self.text.get(range.clone()).unwrap_or_default();
         if self.text.get(node.span.start.offset..range.start).is_some_and(|properties| properties.contains('!')) {
             return Err((key.span.start, "its value has a tag"));
@@ -407,6 +422,9 @@ impl<'t> Page<'t> {
                 let rest = self.text.get(end..).unwrap_or_default();
                 end + usize::from(rest.starts_with(':'))
             }
+            _ if self.ends_in_block(node) => end,
+            // The tree may see the end of a text in quotes where the next thing begins, behind comments.
+            _ if node.quoted => quoted_end(self.text, self.content(node)).map_or(end, |quote| quote + 1),
             _ => end,
         }
     }
@@ -438,7 +456,7 @@ impl<'t> Page<'t> {
         node.span.end.offset
     }
 
-    /// The end of the last line, without its newline, that continues what ends at `end`: every line that is indented more than `indent`, and
+    /// The end of the last line, without its newline, that continues what ends at `end`: every line that is indented more than `indent`, comments too, and
     /// elements of a list that is indented as its key.
     fn last_line(&self, end: usize, indent: usize) -> usize {
         let mut last = self.line_end(end);
@@ -450,10 +468,10 @@ impl<'t> Page<'t> {
             let stop = self.line_end(at);
             let line = self.text.get(at..stop).unwrap_or_default();
             let content = line.trim_start();
-            if content.is_empty() || content.starts_with('#') {
+            let width = line.len() - content.len();
+            if content.is_empty() || (content.starts_with('#') && width <= indent) {
                 continue;
             }
-            let width = line.len() - content.len();
             let item = width == indent && (content == "-" || content.starts_with("- "));
             if width <= indent && !item {
                 return last;
