@@ -231,8 +231,9 @@ impl<'t> Page<'t> {
         if self.text.get(node.span.start.offset..range.start).is_some_and(|properties| properties.contains('!')) {
             return Err((key.span.start, "its value has a tag"));
         }
-        let style =
-            if self.is_flow(map) && self.quotes_key(key) { Some('"') } else { old.chars().next().filter(|_| node.quoted) };
+        // A text in place of a number, where everything is in quotes: JSON.
+        let json = || (self.is_flow(map) && self.quotes_key(key)).then_some('"');
+        let style = if node.quoted { old.chars().next() } else { json() };
         let new = written(value, style);
         if !old.is_empty() {
             return Ok(Splice { range, text: new });

@@ -60,7 +60,11 @@ const PROBES: &str = "apiVersion: v1\nkind: Pod\nmetadata: { name: a }\nspec:\n 
 #[test]
 fn line_endings_byte_order_marks_and_last_lines_stay() {
     let fixed = fix(PROBES, false).after;
-    assert_eq!(fixed, PROBES.replace("path: x", "path: /x") + "      initialDelaySeconds: 15\n      timeoutSeconds: 5\n      failureThreshold: 4\n");
+    assert_eq!(
+        fixed,
+        PROBES.replace("path: x", "path: /x")
+            + "      initialDelaySeconds: 15\n      timeoutSeconds: 5\n      failureThreshold: 4\n"
+    );
     let crlf = |text: &str| text.replace('\n', "\r\n");
     assert_eq!(fix(&crlf(PROBES), false).after, crlf(&fixed));
     assert_eq!(fix(PROBES.trim_end(), false).after, fixed.trim_end());

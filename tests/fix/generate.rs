@@ -104,7 +104,9 @@ fn below(value: &Value, indent: usize, choices: &Choices, out: &mut String) {
                 out.push('\n');
             }
         }
-        value => *out += &format!("{}{}{}\n", [" ", " ", "  "][choices.pick(3)], flow(value, indent + 4, choices), choices.comment()),
+        value => {
+            *out += &format!("{}{}{}\n", [" ", " ", "  "][choices.pick(3)], flow(value, indent + 4, choices), choices.comment())
+        }
     }
 }
 

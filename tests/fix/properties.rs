@@ -32,17 +32,15 @@ fn tree() -> impl Strategy<Value = Value> {
     ];
     let key = || select(vec!["alpha", "beta", "gamma", "delta", "epsilon", "host", "on", "a/b"]);
     let object = move |inner: BoxedStrategy<Value>| {
-        proptest::collection::btree_map(key(), inner, 1..5).prop_map(|entries| {
-            Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-        })
+        proptest::collection::btree_map(key(), inner, 1..5)
+            .prop_map(|entries| Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
     };
     let nested = leaf.prop_recursive(4, 30, 4, move |inner| {
         let inner = inner.boxed();
         prop_oneof![2 => object(inner.clone()), 1 => vec(inner, 0..4).prop_map(Value::from)]
     });
-    proptest::collection::btree_map(key(), nested, 1..5).prop_map(|entries| {
-        Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-    })
+    proptest::collection::btree_map(key(), nested, 1..5)
+        .prop_map(|entries| Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
 }
 
 /// Pointers of every mapping, and of every member of one.
@@ -56,13 +54,18 @@ fn places(value: &Value, at: &str, maps: &mut Vec<String>, members: &mut Vec<Str
                 places(value, &pointer, maps, members);
             }
         }
-        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), maps, members)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), maps, members))
+        }
         _ => {}
     }
 }
 
 fn scalar() -> impl Strategy<Value = Scalar> {
-    prop_oneof![any::<i32>().prop_map(|number| i64::from(number).into()), select(vec!["http", "/x", "80", "it's", "a: b"]).prop_map(Scalar::from)]
+    prop_oneof![
+        any::<i32>().prop_map(|number| i64::from(number).into()),
+        select(vec!["http", "/x", "80", "it's", "a: b"]).prop_map(Scalar::from)
+    ]
 }
 
 fn is_subsequence(short: &str, long: &str) -> bool {
@@ -136,7 +139,12 @@ fn handler() -> impl Strategy<Value = Value> {
 fn probe() -> impl Strategy<Value = Value> {
     let number = || prop_oneof![2 => Just(None), 1 => select(vec![1_i64, 2, 3, 5, 10, 20]).prop_map(Some)];
     (handler(), number(), number(), number(), number()).prop_map(|(mut probe, period, timeout, failures, delay)| {
-        let numbers = [("periodSeconds", period), ("timeoutSeconds", timeout), ("failureThreshold", failures), ("initialDelaySeconds", delay)];
+        let numbers = [
+            ("periodSeconds", period),
+            ("timeoutSeconds", timeout),
+            ("failureThreshold", failures),
+            ("initialDelaySeconds", delay),
+        ];
         for (key, number) in numbers {
             if let Some(number) = number {
                 probe[key] = json!(number);
@@ -147,17 +155,18 @@ fn probe() -> impl Strategy<Value = Value> {
 }
 
 fn workload() -> impl Strategy<Value = Value> {
-    let container = proptest::collection::btree_map(select(vec!["livenessProbe", "readinessProbe", "startupProbe"]), probe(), 0..=3)
-        .prop_map(|probes| {
-            let mut container = json!({
-                "name": "main", "image": "main:1",
-                "ports": [{ "name": "http", "containerPort": 80 }, { "name": "metrics", "containerPort": 81 }],
+    let container =
+        proptest::collection::btree_map(select(vec!["livenessProbe", "readinessProbe", "startupProbe"]), probe(), 0..=3)
+            .prop_map(|probes| {
+                let mut container = json!({
+                    "name": "main", "image": "main:1",
+                    "ports": [{ "name": "http", "containerPort": 80 }, { "name": "metrics", "containerPort": 81 }],
+                });
+                for (kind, probe) in probes {
+                    container[kind] = probe;
+                }
+                container
             });
-            for (kind, probe) in probes {
-                container[kind] = probe;
-            }
-            container
-        });
     vec(container, 1..3).prop_map(|containers| {
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "main" },
