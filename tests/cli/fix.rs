@@ -27,8 +27,34 @@ fn read(folder: &Path, name: &str) -> String {
 #[test]
 fn shows_what_would_change() {
     let folder = folder(&[("a.yaml", POD)]);
-    assert_snapshot!(run(folder.path(), &["fix", "a.yaml"], "").all(), @"");
-    assert_snapshot!(run(folder.path(), &["fix", "--diff", "--unsafe", "a.yaml"], "").all(), @"");
+    assert_snapshot!(run(folder.path(), &["fix", "a.yaml"], "").all(), @r#"
+    --- a/a.yaml
+    +++ b/a.yaml
+    @@ -7,4 +7,5 @@
+           image: web:1
+           ports: [ { name: http, containerPort: 80 } ]
+           readinessProbe:
+    -        httpGet: { host: localhost, path: ready, port: web }
+    +        httpGet: { host: localhost, path: /ready, port: web }
+    +        timeoutSeconds: 3
+    --- stderr
+    probekeeper: 1 file would change: 1 value filled in, 1 handler rewritten; 2 findings remain; --unsafe would rewrite 2
+    --- exit code 1
+    "#);
+    assert_snapshot!(run(folder.path(), &["fix", "--diff", "--unsafe", "a.yaml"], "").all(), @r#"
+    --- a/a.yaml
+    +++ b/a.yaml
+    @@ -7,4 +7,5 @@
+           image: web:1
+           ports: [ { name: http, containerPort: 80 } ]
+           readinessProbe:
+    -        httpGet: { host: localhost, path: ready, port: web }
+    +        httpGet: { path: /ready, port: http }
+    +        timeoutSeconds: 3
+    --- stderr
+    probekeeper: 1 file would change: 1 value filled in, 1 handler rewritten, 2 findings fixed
+    --- exit code 1
+    "#);
     assert_eq!(read(folder.path(), "a.yaml"), POD);
 }
 
