@@ -41,7 +41,7 @@ pub(super) struct FixArgs {
 
 pub(super) fn run(args: &FixArgs) -> anyhow::Result<ExitCode> {
     let Some(policy) = super::policy::load_or_builtin(args.policy.as_deref())? else { return Ok(ExitCode::from(FAILED)) };
-    let fixer = Fixer::new(Judge::new(policy, true), args.all);
+    let rewriter = Fixer::new(Judge::new(policy, true), args.all);
     let Inputs { inputs, failures, skipped_templates } = Inputs::collect(&args.paths);
     let mut totals = Totals { failed: !failures.is_empty(), templates: skipped_templates, ..Totals::default() };
     for failure in &failures {
@@ -49,7 +49,7 @@ pub(super) fn run(args: &FixArgs) -> anyhow::Result<ExitCode> {
     }
     let colour = colour();
     for input in &inputs {
-        let mut fixed = fixer.fix(input);
+        let mut fixed = rewriter.fix(input);
         for failure in fixed.notes.iter().chain(&fixed.errors) {
             complain(&failure.to_string());
         }
@@ -147,14 +147,15 @@ impl Totals {
         if !done.is_empty() {
             line += &[": ", &*done.join(", ")].concat();
         }
-        if self.remaining > 0 {
-            line += &format!("; {} {}", count(self.remaining, "finding"), if self.remaining == 1 { "remains" } else { "remain" });
-        }
-        if self.offered > 0 && !args.all {
-            line += &format!("; --unsafe would rewrite {}", self.offered);
-        }
-        if self.templates > 0 {
-            line += &format!("; skipped {} (fix what they are made from)", count(self.templates, "template"));
+        let rest = [
+            (self.remaining > 0).then(|| {
+                format!("{} {}", count(self.remaining, "finding"), if self.remaining == 1 { "remains" } else { "remain" })
+            }),
+            (self.offered > 0 && !args.all).then(|| format!("--unsafe would rewrite {}", self.offered)),
+            (self.templates > 0).then(|| format!("skipped {} (fix what they are made from)", count(self.templates, "template"))),
+        ];
+        for part in rest.into_iter().flatten() {
+            line += &["; ", &*part].concat();
         }
         line
     }

@@ -87,8 +87,8 @@ impl Fixer {
             rounds += 1;
             let edited = match yaml::edit::edit(&after, &edits) {
                 Ok(edited) if rounds <= MAX_ROUNDS => edited,
-                Ok(_) => return alone(file, text, "each correction calls for another".to_owned()),
-                Err(error) => return alone(file, text, error.to_string()),
+                Ok(_) => return alone(file, text, "each correction calls for another"),
+                Err(error) => return alone(file, text, &error.to_string()),
             };
             match stage {
                 Stage::Fills => fixed.filled += edits.len() - edited.refused.len(),
@@ -139,7 +139,7 @@ fn severe(report: &FileReport) -> impl Iterator<Item = &Found> {
     report.findings.iter().filter(|found| found.finding.action >= Action::Warn)
 }
 
-fn alone(file: String, text: String, reason: String) -> Fixed {
+fn alone(file: String, text: String, reason: &str) -> Fixed {
     let failure =
         Failure::of(&*file, format!("left alone: {reason}; a fault of probekeeper, please report it with the manifest"));
     Fixed { file, after: text.clone(), before: text, errors: vec![failure], ..Fixed::default() }

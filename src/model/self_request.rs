@@ -78,9 +78,9 @@ fn curl<'a>(arguments: &[&'a str]) -> Option<&'a str> {
                         'o' => {
                             let rest = short.get(at + 1..).unwrap_or_default();
                             if rest.is_empty() {
-                                discards(arguments.next())?
+                                discards(arguments.next())?;
                             } else {
-                                discards(Some(&rest))?
+                                discards(Some(&rest))?;
                             }
                             break;
                         }
@@ -104,7 +104,7 @@ fn wget<'a>(arguments: &[&'a str]) -> Option<&'a str> {
             "-t" => (arguments.next() == Some(&"1")).then_some(())?,
             "-O" | "-qO" => discarded = discards(arguments.next()).is_some(),
             "-O-" | "-qO-" | "-O/dev/null" | "-qO/dev/null" | "--output-document=-" | "--output-document=/dev/null" => {
-                discarded = true
+                discarded = true;
             }
             other if other.starts_with('-') => return None,
             word => set_once(&mut url, word)?,

@@ -181,7 +181,7 @@ impl<'t> Page<'t> {
             (_, Some(mine)) if mine.alias => Err((mine.key.span.start, FROM_ANCHOR)),
             (_, Some(mine)) if self.shared.contains(&mine.node.span.start.offset) => Err((mine.key.span.start, SHARED)),
             (Change::Set(value), Some(mine)) => self.set(map, *mine, value).map(|splice| vec![splice]),
-            (Change::Set(value), None) => self.add(map, &own, &key, value),
+            (Change::Set(value), None) => Ok(self.add(map, &own, &key, value)),
             (_, Some(mine)) if self.document.duplicates.iter().any(|twice| twice.last == mine.key.span) => {
                 Err((mine.key.span.start, "the key is given twice"))
             }
@@ -248,7 +248,7 @@ impl<'t> Page<'t> {
         }
     }
 
-    fn add(&self, map: &Node<'t>, own: &[Own<'t>], key: &str, value: &Scalar) -> Result<Vec<Splice>, Refusal> {
+    fn add(&self, map: &Node<'t>, own: &[Own<'t>], key: &str, value: &Scalar) -> Vec<Splice> {
         let last = own.iter().max_by_key(|own| own.key.span.start.offset);
         let quoted = last.is_some_and(|last| self.quotes_key(last.key));
         let entry = |separator: &str| {
@@ -257,7 +257,7 @@ impl<'t> Page<'t> {
             [&key, separator, &value].concat()
         };
         if self.is_flow(map) {
-            return Ok(self.add_in_brackets(map, own, quoted, entry));
+            return self.add_in_brackets(map, own, quoted, entry);
         }
         // Without an entry of its own, the mapping has a merge key.
         let merge = || self.text.get(map.span.start.offset..).and_then(|text| text.find("<<")).unwrap_or_default();
@@ -266,11 +266,11 @@ impl<'t> Page<'t> {
         let text = entry(": ");
         if let Some(last) = last.filter(|last| self.ends_in_block(last.node)) {
             // Where a block of text ends depends on what follows it. What stands before its mapping cannot matter.
-            return Ok(vec![insert(last.key.span.start.offset, [&text, self.newline(0), &indent].concat())]);
+            return vec![insert(last.key.span.start.offset, [&text, self.newline(0), &indent].concat())];
         }
         let end = last.map_or(first, |last| self.end(*last));
         let end = self.last_line(end, indent.len());
-        Ok(vec![insert(end, [self.newline(end), &indent, &text].concat())])
+        vec![insert(end, [self.newline(end), &indent, &text].concat())]
     }
 
     fn add_in_brackets(&self, map: &Node<'t>, own: &[Own<'t>], quoted: bool, entry: impl Fn(&str) -> String) -> Vec<Splice> {

@@ -197,7 +197,8 @@ fn a_rewrite_silences_its_rule() {
                     rewritten += 1;
                 }
                 let left = findings(rule, params, &object.to_string());
-                let expected: Vec<_> = found.iter().filter(|finding| finding.rewrite.is_empty()).map(|finding| &finding.pointer).collect();
+                let expected: Vec<_> =
+                    found.iter().filter(|finding| finding.rewrite.is_empty()).map(|finding| &finding.pointer).collect();
                 assert_eq!(left.iter().map(|finding| &finding.pointer).collect::<Vec<_>>(), expected, "{}", file.display());
             }
         }
