@@ -1,6 +1,7 @@
 //! Values written as people write YAML: block and flow, comments, quotes, indentations, line endings. Every choice comes from a list of bytes.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
@@ -62,7 +63,7 @@ fn block(object: &Map<String, Value>, indent: usize, inline: bool, choices: &Cho
     for (at, (key, value)) in object.iter().enumerate() {
         if at > 0 || !inline {
             if choices.comments && choices.one_in(8) {
-                *out += &format!("{:indent$}# about {key}\n", "");
+                writeln!(out, "{:indent$}# about {key}", "").unwrap();
             } else if choices.one_in(10) {
                 *out += "\n";
             }
@@ -88,24 +89,25 @@ fn below(value: &Value, indent: usize, choices: &Choices, out: &mut String) {
             let indent = indent + [0, 2, 2, 4][choices.pick(4)];
             for item in items {
                 let gap = [1, 1, 1, 3][choices.pick(4)];
-                *out += &format!("{:indent$}-{:gap$}", "", "");
+                write!(out, "{:indent$}-{:gap$}", "", "").unwrap();
                 match item {
                     Value::Object(object) if !object.is_empty() && !choices.one_in(4) => {
                         block(object, indent + 1 + gap, true, choices, out);
                     }
-                    item => *out += &format!("{}{}\n", flow(item, indent + 4, choices), choices.comment()),
+                    item => writeln!(out, "{}{}", flow(item, indent + 4, choices), choices.comment()).unwrap(),
                 }
             }
         }
         Value::String(text) if choices.one_in(5) && text.chars().all(|c| c.is_ascii_graphic()) && !text.is_empty() => {
             let style = ["|-", ">-", "|-  # text"][choices.pick(3)];
-            *out += &format!(" {style}\n{:indent$}  {text}\n", "");
+            write!(out, " {style}\n{:indent$}  {text}\n", "").unwrap();
             if choices.one_in(3) {
                 out.push('\n');
             }
         }
         value => {
-            *out += &format!("{}{}{}\n", [" ", " ", "  "][choices.pick(3)], flow(value, indent + 4, choices), choices.comment())
+            writeln!(out, "{}{}{}", [" ", " ", "  "][choices.pick(3)], flow(value, indent + 4, choices), choices.comment())
+                .unwrap();
         }
     }
 }

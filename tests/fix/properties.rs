@@ -55,7 +55,9 @@ fn places(value: &Value, at: &str, maps: &mut Vec<String>, members: &mut Vec<Str
             }
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), maps, members))
+            for (index, item) in items.iter().enumerate() {
+                places(item, &format!("{at}/{index}"), maps, members);
+            }
         }
         _ => {}
     }
@@ -178,8 +180,11 @@ fn workload() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Document, pointer and value.
+type Fill = (usize, String, i64);
+
 /// What lint says: findings that it shows by default as rule and whether it has a rewrite, and the values that it would fill in.
-fn lint(text: &str) -> (Vec<(String, bool)>, Vec<(usize, String, i64)>) {
+fn lint(text: &str) -> (Vec<(String, bool)>, Vec<Fill>) {
     use probekeeper::lint::{self, Inputs, Judge};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.yaml");
