@@ -45,9 +45,9 @@ deny: $(CARGO_DENY)
 .PHONY: test-rust
 test-rust: need-cargo controlplane
 	$(call step,unit tests)
-	@$(CARGO) test --locked --all-features --lib --bins
+	@$(CARGO) test --locked --all-features --no-fail-fast --lib --bins
 	$(call step,integration tests: fixtures$(comma) properties$(comma) command line$(comma) server$(comma) control plane$(comma) generated docs)
-	@$(CARGO) test --locked --all-features --test '*'
+	@$(CARGO) test --locked --all-features --no-fail-fast --test '*'
 	$(call step,documentation examples)
 	@$(CARGO) test --locked --all-features --doc
 

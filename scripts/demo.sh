@@ -47,7 +47,7 @@ free_port() {
   echo "$port"
 }
 webhook=127.0.0.1:$(free_port) ops=$(free_port)
-"$probekeeper" serve --listen "$webhook" --ops-listen "127.0.0.1:$ops" --tls self-signed --ca-out "$dir/webhook-ca.crt" > "$dir/probekeeper.log" 2>&1 &
+"$probekeeper" serve --listen "$webhook" --ops-listen "127.0.0.1:$ops" --tls self-signed --ca-out "$dir/webhook-ca.crt" --drain-delay 0s > "$dir/probekeeper.log" 2>&1 &
 server=$!
 is_ready() {
   local status

@@ -1,11 +1,12 @@
 //! probekeeper: a Kubernetes admission webhook, linter and audit for liveness, readiness and startup probes.
 //!
-//! The pure core ([`model`], [`rules`], [`policy`], [`engine`]) decides; [`admission`], [`server`], [`lint`] and [`cli`] carry bytes to it and
+//! The pure core ([`model`], [`graph`], [`rules`], [`policy`], [`engine`]) decides; [`admission`], [`server`], [`lint`] and [`cli`] carry bytes to it and
 //! answers away from it. See `ARCHITECTURE.md`.
 
 pub mod admission;
 pub mod cli;
 pub mod engine;
+pub mod graph;
 pub mod lifecycle;
 pub mod lint;
 pub mod model;

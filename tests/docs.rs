@@ -90,6 +90,22 @@ fn the_schema_of_a_policy() {
     page("docs/policy.schema.json", &(serde_json::to_string_pretty(&policy::schema()).expect("JSON") + "\n"));
 }
 
+/// The page on readiness shows what `graph` says of the example.
+#[test]
+fn the_graph_of_the_shop() {
+    let graph = |format: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_probekeeper"));
+        let command = command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["graph", "--format", format, "examples/shop"]);
+        String::from_utf8(command.output().expect("the binary runs").stdout).expect("UTF-8")
+    };
+    page("docs/readiness-and-dependencies.svg", &graph("svg"));
+    let path = "docs/readiness-and-dependencies.md";
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the page");
+    let (before, rest) = text.split_once("$ probekeeper graph examples/shop\n").expect("the command");
+    let (_, after) = rest.split_once("```").expect("the end of its output");
+    page(path, &format!("{before}$ probekeeper graph examples/shop\n{}```{after}", graph("text")));
+}
+
 #[test]
 fn the_command_line_reference() {
     let help = |arguments: &[&str]| {

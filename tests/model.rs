@@ -441,33 +441,33 @@ fn a_wrong_type_is_named_by_its_pointer_and_never_by_its_value() {
     }
     assert!(!text.contains("hunter2"), "{text}");
     insta::assert_snapshot!(text, @r"
-    /metadata: invalid type: a string, expected struct Metadata
+    /metadata: invalid type: a string, expected a map
     /metadata/labels: invalid type: a string, expected a map of strings
-    /metadata/annotations: invalid type: a string, expected struct Annotations
-    /metadata/ownerReferences: invalid type: a string, expected a sequence
+    /metadata/annotations: invalid type: a string, expected a map
+    /metadata/ownerReferences: invalid type: a string, expected a list
     /metadata/ownerReferences/0/controller: invalid type: a string, expected a boolean
-    /spec: invalid type: a string, expected struct Spec
-    /spec/progressDeadlineSeconds: invalid type: a string, expected i64
-    /spec/template: invalid type: a string, expected struct Template
+    /spec: invalid type: a string, expected a map
+    /spec/progressDeadlineSeconds: invalid type: a string, expected a whole number
+    /spec/template: invalid type: a string, expected a map
     /spec/template/spec/hostNetwork: invalid type: a string, expected a boolean
-    /spec/template/spec/containers: invalid type: a string, expected a sequence
-    /spec/template/spec/containers/0: invalid type: a string, expected struct Container
-    /spec/template/spec/containers/0/ports/0/containerPort: invalid type: a string, expected i64
-    /spec/template/spec/containers/0/env/0/valueFrom: invalid type: a string, expected struct ValueFrom
-    /spec/template/spec/containers/0/livenessProbe: invalid type: a string, expected struct Probe
-    /spec/template/spec/containers/0/livenessProbe/timeoutSeconds: invalid type: a string, expected i64
-    /spec/template/spec/containers/0/livenessProbe/exec/command: invalid type: a string, expected a sequence
-    /spec/template/spec/containers/0/livenessProbe/httpGet/httpHeaders/0: invalid type: a string, expected struct HttpHeader
-    /spec/template/spec/containers/0/livenessProbe/grpc/port: invalid type: a string, expected i64
-    /spec/template/spec/containers/0/lifecycle/preStop/sleep/seconds: invalid type: a string, expected i64
+    /spec/template/spec/containers: invalid type: a string, expected a list
+    /spec/template/spec/containers/0: invalid type: a string, expected a map
+    /spec/template/spec/containers/0/ports/0/containerPort: invalid type: a string, expected a whole number
+    /spec/template/spec/containers/0/env/0/valueFrom: invalid type: a string, expected a map
+    /spec/template/spec/containers/0/livenessProbe: invalid type: a string, expected a map
+    /spec/template/spec/containers/0/livenessProbe/timeoutSeconds: invalid type: a string, expected a whole number
+    /spec/template/spec/containers/0/livenessProbe/exec/command: invalid type: a string, expected a list
+    /spec/template/spec/containers/0/livenessProbe/httpGet/httpHeaders/0: invalid type: a string, expected a map
+    /spec/template/spec/containers/0/livenessProbe/grpc/port: invalid type: a string, expected a whole number
+    /spec/template/spec/containers/0/lifecycle/preStop/sleep/seconds: invalid type: a string, expected a whole number
     /kind: invalid type: integer `1`, expected a string
     /metadata/name: invalid type: sequence, expected a string
     /metadata/labels/l: invalid type: map, expected a string
     /metadata/annotations/probekeeper.dev~1filled: invalid type: integer `5`, expected a string
-    /spec/minReadySeconds: invalid type: floating point `1.5`, expected i64
-    /spec/template/spec/containers/0/livenessProbe/timeoutSeconds: invalid type: a string, expected i64
-    /spec/template/spec/containers/0/livenessProbe/periodSeconds: invalid value: integer `18446744073709551615`, expected i64
-    /spec/template/spec/containers/0/livenessProbe/failureThreshold: invalid type: boolean `true`, expected i64
+    /spec/minReadySeconds: invalid type: floating point `1.5`, expected a whole number
+    /spec/template/spec/containers/0/livenessProbe/timeoutSeconds: invalid type: a string, expected a whole number
+    /spec/template/spec/containers/0/livenessProbe/periodSeconds: invalid value: integer `18446744073709551615`, expected a whole number
+    /spec/template/spec/containers/0/livenessProbe/failureThreshold: invalid type: boolean `true`, expected a whole number
     /spec/template/spec/containers/0/readinessProbe/httpGet/port: invalid type: floating point `1.5`, expected a port number or name
     /spec/template/spec/containers/0/readinessProbe/httpGet/port: invalid type: sequence, expected a port number or name
     /spec/template/spec/initContainers/0/startupProbe/httpGet/path: invalid type: integer `0`, expected a string
@@ -982,7 +982,7 @@ fn witnesses_of_what_an_api_server_sends() {
     09 app liveness: Set Set Omitted Omitted Set
     10 app liveness: Omitted Omitted Omitted Omitted Set
     11 app liveness: Omitted Omitted Omitted Omitted Set
-    11 app readiness: Omitted Omitted Omitted Omitted Omitted
+    11 app readiness: Unknown Unknown Unknown Unknown Unknown
     ");
 }
 

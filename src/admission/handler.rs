@@ -179,8 +179,7 @@ fn mutate(
     let texts = WitnessTexts::of(workload, before.as_ref());
     let witnesses = Witnesses::live(workload, before.as_ref(), &texts);
     let plan = defaults::plan(policy, workload, &witnesses, old.create);
-    let operations = patch::operations(workload, &plan);
-    if operations.is_empty() {
+    if plan.is_empty() || !workload.has_metadata {
         return Ok(Response::allow(""));
     }
     let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| Fault(explain(&error)))?;
@@ -190,12 +189,12 @@ fn mutate(
     if !old.create && request.old_object.is_none_or(|before| same_template(object, before)) {
         return Ok(Response::allow(""));
     }
-    if !patch::applies(object.get(), &operations) {
-        return Err(Fault("the values to fill in do not fit this object".to_owned()));
-    }
+    let operations =
+        patch::operations(workload, &plan, object.get()).filter(|operations| patch::applies(object.get(), operations));
+    let operations = operations.ok_or_else(|| Fault("the values to fill in do not fit this object".to_owned()))?;
     let mut response = Response::allow("");
     response.patch(&patch::to_json(&operations));
-    outcome.filled = plan.fills.iter().map(defaults::Fill::field).collect();
+    outcome.filled = plan.fields();
     outcome.verdict = "patched";
     response.warnings = response::within_budget(replaced_unknown(workload, &plan).into_iter().collect());
     response.audit_annotations =

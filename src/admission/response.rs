@@ -141,7 +141,7 @@ pub(super) fn within_budget(lines: Vec<String>) -> Vec<String> {
     let mut kept: Vec<String> = Vec::with_capacity(total);
     let mut used = 0;
     for line in lines {
-        let line = cut(line);
+        let line = cut(&line);
         let runes = line.chars().count();
         let last = kept.len() + 1 == total;
         if used + runes + if last { 0 } else { reserve } > WARNINGS_RUNES {
@@ -156,11 +156,13 @@ pub(super) fn within_budget(lines: Vec<String>) -> Vec<String> {
     kept
 }
 
-fn cut(line: String) -> String {
-    match line.char_indices().nth(WARNING_RUNES - 1) {
-        Some((at, _)) if line.chars().count() > WARNING_RUNES => format!("{}…", &line[..at]),
-        _ => line,
+/// One line of a warning. The API server drops one that holds a control character, which a path or a host may.
+fn cut(line: &str) -> String {
+    let shown = |rune: char| if rune.is_control() { '\u{fffd}' } else { rune };
+    if line.chars().count() <= WARNING_RUNES {
+        return line.chars().map(shown).collect();
     }
+    line.chars().take(WARNING_RUNES - 1).map(shown).chain(['…']).collect()
 }
 
 /// `rule=action` with its place, for the audit log.

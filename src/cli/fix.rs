@@ -13,7 +13,8 @@ use super::{FAILED, FOUND, colour, complain, print, write_file};
 use crate::lint::{Fixed, Fixer, Input, Inputs, Judge};
 
 /// Comments, order, quoting, indentation and line endings stay. What was left out is filled in as the webhook would, and paths get their leading slash;
-/// with --unsafe, findings that have a rewrite are resolved too, and requests of curl or wget to the container itself become httpGet: look at the diff.
+/// with --unsafe, findings that have a rewrite are resolved too: look at the diff. All files are one set, as for lint; each is judged beside the others as
+/// they were before any was changed.
 ///
 /// Exit codes: 0 nothing to change, or written; 1 something would change (without --write); 2 the run itself failed.
 #[derive(Debug, Args)]
@@ -48,8 +49,7 @@ pub(super) fn run(args: &FixArgs) -> anyhow::Result<ExitCode> {
         complain(&failure.to_string());
     }
     let colour = colour();
-    for input in &inputs {
-        let mut fixed = rewriter.fix(input);
+    for (input, mut fixed) in inputs.iter().zip(rewriter.fix(&inputs)) {
         for failure in fixed.notes.iter().chain(&fixed.errors) {
             complain(&failure.to_string());
         }

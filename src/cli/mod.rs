@@ -2,6 +2,7 @@
 
 mod completions;
 mod fix;
+mod graph;
 mod lint;
 mod policy;
 mod rules;
@@ -32,6 +33,8 @@ enum Command {
     Lint(lint::LintArgs),
     /// Rewrite manifests: fill in what was left out, correct what has one answer
     Fix(fix::FixArgs),
+    /// Show whose probes ask whom, cycles, and who falls with whom
+    Graph(graph::GraphArgs),
     /// Run the admission webhook
     Serve(serve::ServeArgs),
     /// List and explain the rules
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Lint(args) => lint::run(&args),
         Command::Fix(args) => fix::run(&args),
+        Command::Graph(args) => graph::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Policy(command) => policy::run(&command),

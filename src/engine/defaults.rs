@@ -1,10 +1,17 @@
-//! What to fill in: only leaves that the author left out, only in probes that exist and have exactly one handler.
+//! What to fill in: only what the author left out, and only in probes that exist and have exactly one handler; on request, a startup probe and a preStop
+//! sleep where there are none.
 //!
 //! Every value is computed from what the author set and from the API server's defaults for the rest, never from what was filled in before: a second
-//! pass therefore gives the same numbers. No computed value makes a probe stricter than the API default would.
+//! pass therefore gives the same numbers. No computed value makes a probe stricter than the API default would, and nothing is filled in that would make
+//! a rule fire: see [`Draft::measures`].
+
+use std::borrow::Cow;
 
 use crate::{
-    model::{Author, Container, Leaf, Owner, Probe, ProbeKind, Record, Timing, Witnesses, Workload, same_check},
+    model::{
+        Author, Container, Handler, Leaf, Origin, Owner, Port, Probe, ProbeKind, Record, Timing, Witnesses, Workload,
+        is_mesh_sidecar, resolve_port, same_check,
+    },
     policy::{FillWith, Policy, ProbeDefaults},
 };
 
@@ -20,6 +27,17 @@ const LIVENESS_THRESHOLDS: std::ops::RangeInclusive<i64> = 3..=30;
 const SAME_CHECK_THRESHOLD: i64 = 6;
 /// Start-up time, in seconds, that a startup probe guarantees at least.
 const STARTUP_GUARANTEE: i64 = 30;
+/// Least start-up time that an added startup probe guarantees whatever number the policy gives; what `startup-budget-too-small` asks for.
+const LEAST_GUARANTEE: i64 = 10;
+/// Longest start-up that an added startup probe lets pass; what `startup-budget-too-large` asks for.
+const MOST_BUDGET: i64 = 1800;
+/// Period of an added startup probe, in seconds: that of liveness within these bounds. The lower one keeps the node's load down, the upper one is the API
+/// default, and every second of it delays readiness.
+const STARTUP_PERIODS: (i64, i64) = (5, 10);
+/// A pod's grace period, in seconds, above which `auto` gives liveness one of its own, and that one: what `slow-termination` asks for, and the API default
+/// of the pod's.
+const LONG_GRACE: i64 = 120;
+const LIVENESS_GRACE: i64 = 30;
 
 /// One number to fill in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +48,7 @@ pub struct Fill {
     pub probe: ProbeKind,
     /// Which number.
     pub leaf: Leaf,
-    /// What it becomes.
+    /// What it becomes; 0 where a grace period is taken away again.
     pub value: i64,
     /// What stands there now, if anything.
     pub present: Option<i64>,
@@ -64,19 +82,98 @@ impl Fill {
         format!("{}/{}", workload.probe_pointer(container, self.probe), self.leaf.field())
     }
 
+    /// Whether it is a grace period of ours that is taken away again.
+    pub fn takes_away(&self) -> bool {
+        self.leaf == Leaf::TerminationGracePeriodSeconds && self.value == 0
+    }
+
     /// Whether the number changes what is there (after API defaulting).
     fn changes(&self) -> bool {
         self.present.filter(|present| *present != 0).or(self.leaf.api_default()) != Some(self.value)
     }
 }
 
+/// Something that is added, or that was added earlier and is taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Addition {
+    /// A startup probe with the handler of the liveness probe.
+    Startup {
+        /// Index in [`Workload::containers`].
+        container: usize,
+        /// Its numbers.
+        numbers: Vec<(Leaf, i64)>,
+        /// An earlier one of ours stands there.
+        replace: bool,
+    },
+    /// `lifecycle.preStop.sleep`.
+    PreStopSleep {
+        /// Index in [`Workload::containers`].
+        container: usize,
+        /// How long.
+        seconds: i64,
+        /// An earlier one of ours stands there.
+        replace: bool,
+    },
+    /// What is ours no longer belongs there: the policy or the author wants it otherwise.
+    TakenAway {
+        /// Index in [`Workload::containers`].
+        container: usize,
+        /// Which of the two it was part of.
+        part: &'static str,
+        /// Pointer within that part (`httpGet/scheme`), or empty for all of it.
+        place: &'static str,
+    },
+}
+
+/// Pointers from a container to what may be added.
+pub(super) const STARTUP: &str = "startupProbe";
+pub(super) const PRE_STOP: &str = "lifecycle/preStop";
+
 /// Everything that is ours in one object.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Numbers that change something, by container, probe and leaf.
     pub fills: Vec<Fill>,
-    /// All numbers that are ours afterwards, also those that stand already.
+    /// What changes beyond numbers, by container.
+    pub additions: Vec<Addition>,
+    /// All that is ours afterwards, also what stands already, and numbers that were ours before somebody edited them by hand.
     pub record: Record,
+}
+
+impl Plan {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.fills.is_empty() && self.additions.is_empty()
+    }
+
+    /// The name of each field that changes, for metrics and people.
+    pub fn fields(&self) -> Vec<&'static str> {
+        let additions = self.additions.iter().map(|addition| match addition {
+            Addition::Startup { .. } | Addition::TakenAway { part: STARTUP, .. } => "startupProbe",
+            Addition::PreStopSleep { .. } | Addition::TakenAway { .. } => "lifecycle.preStop.sleep",
+        });
+        self.fills.iter().map(Fill::field).chain(additions).collect()
+    }
+
+    /// Pointer and value of each number that is filled in, those of added probes and hooks included.
+    pub fn values(&self, workload: &Workload<'_>) -> Vec<(String, i64)> {
+        let mut values: Vec<(String, i64)> =
+            self.fills.iter().filter(|fill| !fill.takes_away()).map(|fill| (fill.pointer(workload), fill.value)).collect();
+        for addition in &self.additions {
+            match addition {
+                Addition::Startup { container, numbers, .. } => {
+                    let probe = workload.probe_pointer(&workload.containers[*container], ProbeKind::Startup);
+                    values.extend(numbers.iter().map(|(leaf, value)| (format!("{probe}/{}", leaf.field()), *value)));
+                }
+                Addition::PreStopSleep { container, seconds, .. } => {
+                    let container = workload.container_pointer(&workload.containers[*container]);
+                    values.push((format!("{container}/{PRE_STOP}/sleep/seconds"), *seconds));
+                }
+                Addition::TakenAway { .. } => {}
+            }
+        }
+        values
+    }
 }
 
 /// Computes what to fill in. `create`: on UPDATE nothing is filled in of which it is unknown who set it.
@@ -88,53 +185,187 @@ pub fn plan(policy: &Policy, workload: &Workload<'_>, witnesses: &Witnesses<'_>,
         return plan;
     }
     for (index, container) in workload.containers.iter().enumerate() {
-        let mut draft = Draft { policy, workload, container, witnesses, create, probes: [None; 3] };
+        let origins = [witnesses.startup(container), witnesses.pre_stop(container)];
+        let view = without_ours(container, &origins);
+        let mut draft = Draft { policy, workload, container: &view, witnesses, create, probes: [None; 3], added: false };
         draft.compute();
+        plan.add_numbers(index, container, &draft);
+        plan.add_startup(index, container, &draft, &origins[0]);
+        plan.add_pre_stop(index, container, &draft, &origins[1]);
+    }
+    plan
+}
+
+/// The container as its author left it, where what we added stands in it as a whole.
+fn without_ours<'c, 'a>(container: &'c Container<'a>, [startup, pre_stop]: &[Origin; 2]) -> Cow<'c, Container<'a>> {
+    if *startup == Origin::Author && *pre_stop == Origin::Author {
+        return Cow::Borrowed(container);
+    }
+    let mut view = container.clone();
+    match startup {
+        Origin::Author => {}
+        Origin::Ours => view.startup_probe = None,
+        Origin::Mixed(places) => places.iter().for_each(|place| {
+            if let Some(probe) = &mut view.startup_probe {
+                probe.take_away(place);
+            }
+        }),
+    }
+    match pre_stop {
+        Origin::Author => {}
+        Origin::Ours => view.set_pre_stop_sleep(None),
+        Origin::Mixed(_) => {
+            if let Some(hook) = view.lifecycle.as_mut().and_then(|lifecycle| lifecycle.pre_stop.as_mut()) {
+                hook.sleep = None;
+            }
+        }
+    }
+    Cow::Owned(view)
+}
+
+impl Plan {
+    fn add_numbers(&mut self, index: usize, container: &Container<'_>, draft: &Draft<'_>) {
         for (kind, slot) in ProbeKind::ALL.into_iter().zip(draft.probes) {
             let (Some(slot), Some(probe)) = (slot, container.probe(kind)) else { continue };
             for leaf in FILLABLE {
-                let (value, Some(author)) = (slot.value(leaf), slot.author(leaf)) else { continue };
-                if Some(value) == leaf.api_default() && author != Author::Ours {
+                let (value, Some(author)) = (slot.value(leaf), slot.author(leaf)) else {
+                    if let Some(recorded) = draft.witnesses.edited_by_hand(container, kind, leaf) {
+                        self.record.insert(&container.name, kind, leaf, recorded);
+                    }
+                    continue;
+                };
+                if value == leaf.api_default() && author != Author::Ours {
                     continue;
                 }
                 let fill = Fill {
                     container: index,
                     probe: kind,
                     leaf,
-                    value,
+                    value: value.unwrap_or_default(),
                     present: probe.leaf(leaf),
                     unknown: author == Author::Unknown,
                 };
-                if Some(value) != leaf.api_default() {
-                    plan.record.insert(&container.name, kind, leaf, value);
+                if let (Some(value), true) = (value, value != leaf.api_default()) {
+                    self.record.insert(&container.name, kind, leaf, value);
                 }
                 if fill.changes() {
-                    plan.fills.push(fill);
+                    self.fills.push(fill);
                 }
             }
         }
     }
-    plan
-}
 
-/// Sets the planned numbers in the model, as the API server will when it applies the patch.
-pub fn apply(workload: &mut Workload<'_>, fills: &[Fill]) {
-    for fill in fills {
-        if let Some(probe) = workload.containers.get_mut(fill.container).and_then(|container| container.probe_mut(fill.probe)) {
-            probe.set_leaf(fill.leaf, fill.value);
+    fn add_startup(&mut self, index: usize, container: &Container<'_>, draft: &Draft<'_>, origin: &Origin) {
+        let taken_away = |place| Addition::TakenAway { container: index, part: STARTUP, place };
+        let Some(slot) = draft.probes[2].filter(|_| draft.added) else {
+            match origin {
+                Origin::Author => {}
+                Origin::Ours => self.additions.push(taken_away("")),
+                Origin::Mixed(places) => self.additions.extend(places.iter().copied().map(taken_away)),
+            }
+            return;
+        };
+        let mut numbers: Vec<(Leaf, i64)> = [Leaf::PeriodSeconds, Leaf::TimeoutSeconds, Leaf::FailureThreshold]
+            .into_iter()
+            .filter_map(|leaf| Some((leaf, slot.value(leaf)?)))
+            .collect();
+        numbers.extend((slot.timing.initial_delay != 0).then_some((Leaf::InitialDelaySeconds, slot.timing.initial_delay)));
+        numbers.extend(slot.grace.map(|grace| (Leaf::TerminationGracePeriodSeconds, grace)));
+        self.record.insert_startup(&container.name);
+        for (leaf, value) in &numbers {
+            self.record.insert(&container.name, ProbeKind::Startup, *leaf, *value);
+        }
+        let stands = container.startup_probe.as_ref();
+        let same = stands.zip(container.liveness_probe.as_ref()).is_some_and(|(stands, liveness)| {
+            stands.has_handlers_of(liveness)
+                && Leaf::ALL.into_iter().all(|leaf| {
+                    let number = numbers.iter().find(|(number, _)| *number == leaf).map(|(_, value)| *value);
+                    number.or(leaf.api_default()) == stands.defaulted(leaf)
+                })
+        });
+        if !same {
+            self.additions.push(Addition::Startup { container: index, numbers, replace: stands.is_some() });
+        }
+    }
+
+    fn add_pre_stop(&mut self, index: usize, container: &Container<'_>, draft: &Draft<'_>, origin: &Origin) {
+        let taken_away = |place| Addition::TakenAway { container: index, part: PRE_STOP, place };
+        let stands = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+        match (draft.pre_stop_sleep(), origin) {
+            (Some(seconds), Origin::Author | Origin::Ours) => {
+                self.record.insert_pre_stop_sleep(&container.name, seconds);
+                if stands.and_then(|hook| hook.sleep.as_ref()?.seconds) != Some(seconds) {
+                    self.additions.push(Addition::PreStopSleep { container: index, seconds, replace: stands.is_some() });
+                }
+            }
+            (_, Origin::Author) => {}
+            (_, Origin::Ours) => self.additions.push(taken_away("")),
+            (_, Origin::Mixed(places)) => self.additions.extend(places.iter().copied().map(taken_away)),
         }
     }
 }
 
-/// The leaves that may be filled in, in the order of computation: each depends only on those before it.
-const FILLABLE: [Leaf; 4] = [Leaf::PeriodSeconds, Leaf::TimeoutSeconds, Leaf::FailureThreshold, Leaf::InitialDelaySeconds];
+/// Makes the planned changes in the model, as the API server will when it applies the patch.
+pub fn apply(workload: &mut Workload<'_>, plan: &Plan) {
+    for fill in &plan.fills {
+        let container = workload.containers.get_mut(fill.container);
+        let Some(probe) = container.and_then(|container| container.probe_place(fill.probe).as_mut()) else { continue };
+        if fill.takes_away() {
+            probe.clear_leaf(fill.leaf);
+        } else {
+            probe.set_leaf(fill.leaf, fill.value);
+        }
+    }
+    for addition in &plan.additions {
+        let (Addition::Startup { container, .. }
+        | Addition::PreStopSleep { container, .. }
+        | Addition::TakenAway { container, .. }) = addition;
+        let Some(container) = workload.containers.get_mut(*container) else { continue };
+        match addition {
+            Addition::Startup { numbers, .. } => {
+                let mut probe = container.liveness_probe.as_ref().map(Probe::with_handler_only).unwrap_or_default();
+                for (leaf, value) in numbers {
+                    probe.set_leaf(*leaf, *value);
+                }
+                container.startup_probe = Some(probe);
+            }
+            Addition::PreStopSleep { seconds, .. } => container.set_pre_stop_sleep(Some(*seconds)),
+            Addition::TakenAway { part: STARTUP, place, .. } => {
+                workload.filled.forget_startup(&container.name);
+                if place.is_empty() {
+                    container.startup_probe = None;
+                } else if let Some(probe) = &mut container.startup_probe {
+                    probe.take_away(place);
+                }
+            }
+            Addition::TakenAway { place: "", .. } => container.set_pre_stop_sleep(None),
+            Addition::TakenAway { .. } => {
+                if let Some(hook) = container.lifecycle.as_mut().and_then(|lifecycle| lifecycle.pre_stop.as_mut()) {
+                    hook.sleep = None;
+                }
+            }
+        }
+    }
+    workload.filled.absorb(&plan.record);
+}
+
+/// The leaves that may be filled in, in the order of computation.
+const FILLABLE: [Leaf; 5] = [
+    Leaf::PeriodSeconds,
+    Leaf::TimeoutSeconds,
+    Leaf::FailureThreshold,
+    Leaf::InitialDelaySeconds,
+    Leaf::TerminationGracePeriodSeconds,
+];
 
 /// One probe while it is being computed.
 #[derive(Clone, Copy)]
 struct Slot {
     timing: Timing,
+    grace: Option<i64>,
+    exec: bool,
     /// Who set each leaf of [`FILLABLE`], for those that may be filled in; `None` for those that may not.
-    open: [Option<Author>; 4],
+    open: [Option<Author>; 5],
 }
 
 impl Slot {
@@ -142,13 +373,14 @@ impl Slot {
         FILLABLE.iter().position(|candidate| *candidate == leaf).and_then(|at| self.open[at])
     }
 
-    const fn value(&self, leaf: Leaf) -> i64 {
+    const fn value(&self, leaf: Leaf) -> Option<i64> {
         match leaf {
-            Leaf::InitialDelaySeconds => self.timing.initial_delay,
-            Leaf::TimeoutSeconds => self.timing.timeout,
-            Leaf::PeriodSeconds => self.timing.period,
-            Leaf::SuccessThreshold => self.timing.success_threshold,
-            Leaf::FailureThreshold | Leaf::TerminationGracePeriodSeconds => self.timing.failure_threshold,
+            Leaf::InitialDelaySeconds => Some(self.timing.initial_delay),
+            Leaf::TimeoutSeconds => Some(self.timing.timeout),
+            Leaf::PeriodSeconds => Some(self.timing.period),
+            Leaf::SuccessThreshold => Some(self.timing.success_threshold),
+            Leaf::FailureThreshold => Some(self.timing.failure_threshold),
+            Leaf::TerminationGracePeriodSeconds => self.grace,
         }
     }
 
@@ -158,11 +390,48 @@ impl Slot {
             Leaf::TimeoutSeconds => &mut self.timing.timeout,
             Leaf::PeriodSeconds => &mut self.timing.period,
             Leaf::SuccessThreshold => &mut self.timing.success_threshold,
-            Leaf::FailureThreshold | Leaf::TerminationGracePeriodSeconds => &mut self.timing.failure_threshold,
+            Leaf::FailureThreshold => &mut self.timing.failure_threshold,
+            Leaf::TerminationGracePeriodSeconds => {
+                self.grace = Some(value);
+                return;
+            }
         };
         *place = value;
     }
+
+    /// May be filled in, and has not been.
+    fn is_vacant(&self, leaf: Leaf) -> bool {
+        self.author(leaf).is_some() && self.value(leaf) == leaf.api_default()
+    }
 }
+
+/// One step of the computation.
+#[derive(Clone, Copy)]
+enum Step {
+    Number(ProbeKind, Leaf),
+    AddStartup,
+}
+
+/// In an order in which each depends only on those before it, as far as that is possible.
+const STEPS: [Step; 14] = [
+    Step::Number(ProbeKind::Liveness, Leaf::PeriodSeconds),
+    Step::Number(ProbeKind::Readiness, Leaf::PeriodSeconds),
+    Step::Number(ProbeKind::Startup, Leaf::PeriodSeconds),
+    Step::Number(ProbeKind::Liveness, Leaf::TimeoutSeconds),
+    Step::Number(ProbeKind::Readiness, Leaf::TimeoutSeconds),
+    Step::Number(ProbeKind::Startup, Leaf::TimeoutSeconds),
+    Step::Number(ProbeKind::Readiness, Leaf::FailureThreshold),
+    Step::Number(ProbeKind::Startup, Leaf::InitialDelaySeconds),
+    Step::Number(ProbeKind::Startup, Leaf::FailureThreshold),
+    Step::Number(ProbeKind::Liveness, Leaf::FailureThreshold),
+    Step::Number(ProbeKind::Liveness, Leaf::TerminationGracePeriodSeconds),
+    Step::AddStartup,
+    Step::Number(ProbeKind::Readiness, Leaf::InitialDelaySeconds),
+    Step::Number(ProbeKind::Liveness, Leaf::InitialDelaySeconds),
+];
+
+/// How bad a container's numbers are, rule by rule; 0 is good.
+type Measures = [i64; 18];
 
 /// One container while its probes are being computed.
 struct Draft<'d> {
@@ -173,120 +442,260 @@ struct Draft<'d> {
     create: bool,
     /// In the order of [`ProbeKind::ALL`].
     probes: [Option<Slot>; 3],
+    /// The startup probe is one that we add.
+    added: bool,
 }
 
 impl Draft<'_> {
+    /// Takes what is wanted as a whole, if no rule minds; else one after the other, each as near to what is wanted as the rules allow. What has been filled
+    /// in stays, and what has not is tried again until nothing more can be: a second pass, to which our values are the author's, then finds nothing to do.
     fn compute(&mut self) {
         for (at, kind) in ProbeKind::ALL.into_iter().enumerate() {
             self.probes[at] = self.container.valid_probe(kind).map(|probe| self.open(kind, probe));
         }
-        for (at, kind) in ProbeKind::ALL.into_iter().enumerate() {
-            let wanted = self.wanted(kind);
-            let Some(slot) = &mut self.probes[at] else { continue };
-            fill_period(slot, wanted);
-            fill_timeout(slot, wanted, if kind == ProbeKind::Readiness { READINESS_TIMEOUT } else { LIVENESS_TIMEOUT });
+        let limits = self.measures();
+        // Each round fills in at least one more.
+        for _ in 0..=STEPS.len() {
+            let before = (self.probes, self.added);
+            let mut changed = false;
+            for step in STEPS {
+                changed |= self.take(step, None);
+            }
+            if changed && exceeds(&self.measures(), &limits) {
+                (self.probes, self.added) = before;
+                changed = false;
+                for step in STEPS {
+                    changed |= self.take(step, Some(&limits));
+                }
+            }
+            if !changed {
+                return;
+            }
         }
-        self.fill_readiness();
-        self.fill_startup();
-        self.fill_liveness();
     }
 
     /// A slot that starts from the API default wherever we may fill in.
     fn open(&self, kind: ProbeKind, probe: &Probe<'_>) -> Slot {
-        let mut slot = Slot { timing: probe.timing(), open: [None; 4] };
+        let grace = probe.defaulted(Leaf::TerminationGracePeriodSeconds);
+        let exec = matches!(probe.handler(), Some(Handler::Exec(_)));
+        let mut slot = Slot { timing: probe.timing(), grace, exec, open: [None; 5] };
         for (at, leaf) in FILLABLE.into_iter().enumerate() {
+            if leaf == Leaf::TerminationGracePeriodSeconds && kind != ProbeKind::Liveness {
+                continue;
+            }
             let author = self.witnesses.author(self.container, kind, leaf);
             let fillable = match author {
                 Author::Set => false,
                 Author::Omitted | Author::Ours => true,
                 Author::Unknown => self.create && self.policy.defaults.fill_unknown,
             };
-            if let (true, Some(default)) = (fillable, leaf.api_default()) {
-                slot.open[at] = Some(author);
-                slot.set(leaf, default);
+            if !fillable {
+                continue;
+            }
+            slot.open[at] = Some(author);
+            match leaf.api_default() {
+                Some(default) => slot.set(leaf, default),
+                None => slot.grace = None,
             }
         }
         slot
     }
 
-    const fn wanted(&self, kind: ProbeKind) -> ProbeDefaults {
+    /// Fills in one number or probe, unless that is done already. With limits: as much of it as keeps within them.
+    fn take(&mut self, step: Step, limits: Option<&Measures>) -> bool {
+        let (kind, leaf) = match step {
+            Step::Number(kind, leaf) => (kind, leaf),
+            Step::AddStartup => {
+                let Some(slot) = self.startup_to_add() else { return false };
+                (self.probes[2], self.added) = (Some(slot), true);
+                if limits.is_some_and(|limits| exceeds(&self.measures(), limits)) {
+                    (self.probes[2], self.added) = (None, false);
+                }
+                return self.added;
+            }
+        };
+        let at = kind as usize;
+        let Some(slot) = self.probes[at].filter(|slot| slot.is_vacant(leaf)) else { return false };
+        let Some(wanted) = self.wanted(kind, leaf, &slot).filter(|wanted| Some(*wanted) != slot.value(leaf)) else {
+            return false;
+        };
+        let fits = |draft: &mut Self, value: i64| {
+            let mut filled = slot;
+            filled.set(leaf, value);
+            draft.probes[at] = Some(filled);
+            limits.is_none_or(|limits| !exceeds(&draft.measures(), limits))
+        };
+        if fits(self, wanted) {
+            return true;
+        }
+        // A computed threshold that is too small for its purpose is no better than the API default, and looks chosen.
+        if leaf == Leaf::FailureThreshold && self.defaults(kind).failure_threshold == FillWith::Auto {
+            self.probes[at] = Some(slot);
+            return false;
+        }
+        // The number nearest to what is wanted; the API default itself fits.
+        let (mut good, mut bad) = (slot.value(leaf).unwrap_or(i64::from(i32::MAX)), wanted);
+        while good.abs_diff(bad) > 1 {
+            let middle = good.midpoint(bad);
+            if fits(self, middle) {
+                good = middle;
+            } else {
+                bad = middle;
+            }
+        }
+        let filled = fits(self, good) && Some(good) != slot.value(leaf) && good != i64::from(i32::MAX);
+        if !filled {
+            self.probes[at] = Some(slot);
+        }
+        filled
+    }
+
+    /// What a leaf is to be filled with, if the rules allow it; `None` to leave it.
+    fn wanted(&self, kind: ProbeKind, leaf: Leaf, slot: &Slot) -> Option<i64> {
+        let defaults = self.defaults(kind);
+        let timing = slot.timing;
+        match leaf {
+            // There is no computed period; one from the policy does not fall below a timeout that the author chose.
+            Leaf::PeriodSeconds => {
+                let chosen = if slot.author(Leaf::TimeoutSeconds).is_none() { timing.timeout } else { 1 };
+                number(defaults.period, None).map(|period| period.max(chosen))
+            }
+            // At most the period, or `timeout-exceeds-period` would fire because of us.
+            Leaf::TimeoutSeconds => {
+                let auto = if kind == ProbeKind::Readiness { READINESS_TIMEOUT } else { LIVENESS_TIMEOUT };
+                number(defaults.timeout, Some(auto)).map(|timeout| timeout.min(timing.period))
+            }
+            Leaf::FailureThreshold => number(
+                defaults.failure_threshold,
+                match kind {
+                    ProbeKind::Liveness => self.liveness_threshold(timing),
+                    // A readiness that fails early harms nothing.
+                    ProbeKind::Readiness => None,
+                    ProbeKind::Startup => Some(timing.threshold_for_start_up(self.allowance().max(STARTUP_GUARANTEE)).max(3)),
+                },
+            ),
+            // With a startup probe the delay would only repeat what that one guarantees (semantics 2.2).
+            Leaf::InitialDelaySeconds => match kind {
+                ProbeKind::Startup => number(defaults.initial_delay, None),
+                _ if self.has_startup() => None,
+                ProbeKind::Readiness => number(defaults.initial_delay, None),
+                ProbeKind::Liveness => {
+                    let missing = self.allowance().saturating_sub(timing.guaranteed_start_up());
+                    number(defaults.initial_delay, Some(missing.max(0)))
+                }
+            },
+            Leaf::TerminationGracePeriodSeconds => {
+                let hook = self.container.pre_stop();
+                let auto =
+                    self.workload.grace_period > LONG_GRACE && hook.at_most.is_some_and(|seconds| seconds < LIVENESS_GRACE);
+                number(self.policy.defaults.liveness_grace, auto.then_some(LIVENESS_GRACE))
+            }
+            Leaf::SuccessThreshold => None,
+        }
+    }
+
+    fn liveness_threshold(&self, timing: Timing) -> Option<i64> {
+        let mut threshold = timing.threshold_for_tolerance(LIVENESS_TOLERANCE).max(*LIVENESS_THRESHOLDS.start());
+        if let Some(readiness) = self.probes[1].filter(|_| self.same_check_as_readiness()) {
+            // One period beyond what readiness needs, so that it acts first.
+            let acted = readiness.timing.acted().saturating_add(readiness.timing.period);
+            threshold = threshold.max(timing.threshold_for_tolerance(acted.saturating_add(1))).max(SAME_CHECK_THRESHOLD);
+        }
+        // Beyond the range no number is right, and the rule speaks.
+        Some(threshold).filter(|threshold| threshold <= LIVENESS_THRESHOLDS.end())
+    }
+
+    /// The startup probe that is added: the check of liveness, never stricter than liveness alone would be.
+    fn startup_to_add(&self) -> Option<Slot> {
+        let liveness = self.container.valid_probe(ProbeKind::Liveness)?;
+        let slot = self.probes[0]?;
+        if !self.policy.defaults.add_startup_probe
+            || self.has_startup()
+            || is_mesh_sidecar(self.container)
+            || !may_gate(self.container, liveness)
+        {
+            return None;
+        }
+        // Our own delay has done already what the startup probe is for.
+        if slot.author(Leaf::InitialDelaySeconds).is_some() && slot.timing.initial_delay != 0 {
+            return None;
+        }
+        let (l, wanted) = (slot.timing, self.policy.defaults.startup);
+        let (least, most) = STARTUP_PERIODS;
+        let auto = if slot.exec { most } else { l.period.clamp(least, most) };
+        let period = number(wanted.period, Some(auto)).unwrap_or(most).max(if slot.exec { most } else { least }).max(l.timeout);
+        let timeout = number(wanted.timeout, Some(LIVENESS_TIMEOUT)).unwrap_or(1).max(l.timeout).min(period);
+        let initial_delay = number(wanted.initial_delay, None).unwrap_or(0);
+        let mut timing = Timing { initial_delay, period, timeout, failure_threshold: 3, success_threshold: 1 };
+        let alone = l.guaranteed_start_up();
+        timing.failure_threshold = match wanted.failure_threshold {
+            FillWith::Value(threshold) => threshold.max(timing.threshold_for_start_up(alone.max(LEAST_GUARANTEE))),
+            _ => timing.threshold_for_start_up(alone.max(self.allowance()).max(STARTUP_GUARANTEE)).max(3),
+        };
+        let in_range = [initial_delay, period, timing.failure_threshold].into_iter().all(|number| number <= i64::from(i32::MAX));
+        in_range.then_some(Slot { timing, grace: slot.grace, exec: slot.exec, open: [None; 5] })
+    }
+
+    /// Seconds of the preStop sleep that is added. The process needs the rest of every grace period that may apply.
+    fn pre_stop_sleep(&self) -> Option<i64> {
+        let wanted = self.policy.defaults.pre_stop_sleep_seconds;
+        let serves = self.workload.is_long_running() && self.container.serving_port().is_some();
+        if wanted <= 0 || !serves || self.container.has_pre_stop() {
+            return None;
+        }
+        let own = self.probes.iter().flatten().filter_map(|slot| slot.grace);
+        let grace = own.fold(self.workload.grace_period, i64::min);
+        Some(wanted.min(grace / 2)).filter(|seconds| *seconds > 0)
+    }
+
+    /// What rules say of the numbers, with the thresholds that they have unless a policy changes them. Filling in must not raise any of these.
+    fn measures(&self) -> Measures {
+        let [l, r, u] = self.probes.map(|slot| slot.map(|slot| slot.timing));
+        let of = |timing: Option<Timing>, measure: &dyn Fn(Timing) -> i64| timing.map_or(0, |timing| measure(timing).max(0));
+        let available = self.workload.time_to_available(u.or(l).map_or(0, |timing| timing.start_up_upper_bound()), r);
+        let late =
+            self.workload.progress_deadline.map_or(0, |deadline| available.saturating_sub(deadline).saturating_add(1).max(0));
+        let hook = self.container.pre_stop().at_least;
+        let [l_slot, r_slot, u_slot] = self.probes;
+        let exec = |slot: Option<Slot>| of(slot.filter(|slot| slot.exec).map(|slot| slot.timing), &|timing| 10 - timing.period);
+        let overlong = |timing| of(timing, &|timing: Timing| timing.timeout - timing.period);
+        let grace = |slot: Option<Slot>| match slot.and_then(|slot| slot.grace) {
+            Some(grace) if hook > 0 => (hook - grace + 1).max(0),
+            _ => 0,
+        };
+        [
+            late, // startup-exceeds-progress-deadline
+            match (l, r) {
+                // liveness-not-slower-than-readiness
+                (Some(l), Some(r)) if self.same_check_as_readiness() => {
+                    r.acted().saturating_sub(l.tolerance()).saturating_add(1).max(0)
+                }
+                _ => 0,
+            },
+            of(l, &|l| LIVENESS_TOLERANCE - l.tolerance()), // hair-trigger-liveness, aggressive-liveness
+            if self.has_startup() { 0 } else { of(l, &|l| STARTUP_GUARANTEE - l.guaranteed_start_up()) }, // no-startup-allowance
+            of(u, &|u| LEAST_GUARANTEE - u.guaranteed_start_up()), // startup-budget-too-small
+            of(u, &|u| u.start_up_upper_bound() - MOST_BUDGET), // startup-budget-too-large
+            of(l, &|l| i64::from(l.failure_threshold == 1)), // single-failure-liveness
+            of(r, &|r| if r.failure_threshold == 1 { 3 - r.timeout } else { 0 }), // single-failure-readiness
+            of(r, &|r| r.refusal_detection().1 - 60),       // slow-readiness
+            of(r, &|r| r.recovery() - 60),                  // slow-recovery
+            overlong(l),                                    // timeout-exceeds-period
+            overlong(r),
+            overlong(u),
+            exec(l_slot), // frequent-exec
+            exec(r_slot),
+            exec(u_slot),
+            grace(l_slot), // probe-grace-below-prestop
+            grace(u_slot),
+        ]
+    }
+
+    const fn defaults(&self, kind: ProbeKind) -> ProbeDefaults {
         match kind {
             ProbeKind::Liveness => self.policy.defaults.liveness,
             ProbeKind::Readiness => self.policy.defaults.readiness,
             ProbeKind::Startup => self.policy.defaults.startup,
-        }
-    }
-
-    fn slot(&self, kind: ProbeKind) -> Option<Slot> {
-        match kind {
-            ProbeKind::Liveness => self.probes[0],
-            ProbeKind::Readiness => self.probes[1],
-            ProbeKind::Startup => self.probes[2],
-        }
-    }
-
-    fn fill_readiness(&mut self) {
-        let (wanted, gated) = (self.wanted(ProbeKind::Readiness), self.has_startup());
-        let Some(slot) = &mut self.probes[1] else { return };
-        // `auto` leaves both: a readiness that fails early harms nothing.
-        fill_number(slot, Leaf::FailureThreshold, wanted.failure_threshold);
-        if !gated {
-            fill_number(slot, Leaf::InitialDelaySeconds, wanted.initial_delay);
-        }
-    }
-
-    fn fill_startup(&mut self) {
-        let (wanted, allowance) = (self.wanted(ProbeKind::Startup), self.allowance());
-        let deadline = self.workload.progress_deadline;
-        let Some(slot) = &mut self.probes[2] else { return };
-        fill_number(slot, Leaf::InitialDelaySeconds, wanted.initial_delay);
-        if slot.author(Leaf::FailureThreshold).is_some() && wanted.failure_threshold == FillWith::Auto {
-            let threshold = slot.timing.threshold_for_start_up(allowance.max(STARTUP_GUARANTEE)).max(3);
-            let budget = Timing { failure_threshold: threshold, ..slot.timing }.start_up_upper_bound();
-            // A Deployment that may start for longer than its progress deadline counts as failed: then the author has to decide.
-            if deadline.is_none_or(|deadline| budget < deadline) {
-                slot.set(Leaf::FailureThreshold, threshold);
-            }
-        } else {
-            fill_number(slot, Leaf::FailureThreshold, wanted.failure_threshold);
-        }
-    }
-
-    fn fill_liveness(&mut self) {
-        let (wanted, allowance, gated) = (self.wanted(ProbeKind::Liveness), self.allowance(), self.has_startup());
-        let acted = self.slot(ProbeKind::Readiness).map(|slot| slot.timing).filter(|_| self.same_check_as_readiness());
-        let deadline = self.workload.progress_deadline;
-        let Some(slot) = &mut self.probes[0] else { return };
-
-        if slot.author(Leaf::FailureThreshold).is_some() && wanted.failure_threshold == FillWith::Auto {
-            let mut threshold = slot.timing.threshold_for_tolerance(LIVENESS_TOLERANCE).max(*LIVENESS_THRESHOLDS.start());
-            if let Some(readiness) = acted {
-                // One period beyond what readiness needs, so that it acts first.
-                let acted = readiness.failure_threshold.saturating_mul(readiness.period);
-                let acted = acted.saturating_add(readiness.timeout).saturating_add(readiness.period);
-                threshold = threshold.max(slot.timing.threshold_for_tolerance(acted.saturating_add(1))).max(SAME_CHECK_THRESHOLD);
-            }
-            // Beyond the range no number is right, and the rule speaks.
-            if threshold <= *LIVENESS_THRESHOLDS.end() {
-                slot.set(Leaf::FailureThreshold, threshold);
-            }
-        } else {
-            fill_number(slot, Leaf::FailureThreshold, wanted.failure_threshold);
-        }
-
-        // With a startup probe the delay would only repeat what that one guarantees (semantics 2.2).
-        if gated || slot.author(Leaf::InitialDelaySeconds).is_none() {
-            return;
-        }
-        match wanted.initial_delay {
-            FillWith::Auto => {
-                let missing = allowance.saturating_sub(slot.timing.guaranteed_start_up()).max(0);
-                let delayed = Timing { initial_delay: missing, ..slot.timing };
-                if deadline.is_none_or(|deadline| delayed.start_up_upper_bound() < deadline) {
-                    slot.set(Leaf::InitialDelaySeconds, missing);
-                }
-            }
-            other => fill_number(slot, Leaf::InitialDelaySeconds, other),
         }
     }
 
@@ -296,7 +705,7 @@ impl Draft<'_> {
     }
 
     fn has_startup(&self) -> bool {
-        self.container.probe(ProbeKind::Startup).is_some()
+        self.added || self.container.probe(ProbeKind::Startup).is_some()
     }
 
     fn same_check_as_readiness(&self) -> bool {
@@ -308,29 +717,22 @@ impl Draft<'_> {
     }
 }
 
-fn fill_number(slot: &mut Slot, leaf: Leaf, wanted: FillWith) {
-    if let (FillWith::Value(value), Some(_)) = (wanted, slot.author(leaf)) {
-        slot.set(leaf, value);
-    }
+fn exceeds(measures: &Measures, limits: &Measures) -> bool {
+    measures.iter().zip(limits).any(|(measure, limit)| measure > limit)
 }
 
-/// There is no computed period; a number from the policy is kept from falling below a timeout that the author chose.
-fn fill_period(slot: &mut Slot, wanted: ProbeDefaults) {
-    if let (FillWith::Value(period), Some(_)) = (wanted.period, slot.author(Leaf::PeriodSeconds)) {
-        let chosen = if slot.author(Leaf::TimeoutSeconds).is_none() { slot.timing.timeout } else { 1 };
-        slot.set(Leaf::PeriodSeconds, period.max(chosen));
-    }
-}
-
-/// At most the period, or `timeout-exceeds-period` would fire because of us.
-fn fill_timeout(slot: &mut Slot, wanted: ProbeDefaults, auto: i64) {
-    if slot.author(Leaf::TimeoutSeconds).is_none() {
-        return;
-    }
-    let timeout = match wanted.timeout {
+fn number(wanted: FillWith, auto: Option<i64>) -> Option<i64> {
+    match wanted {
         FillWith::Auto => auto,
-        FillWith::Value(value) => value,
-        FillWith::Leave => return,
-    };
-    slot.set(Leaf::TimeoutSeconds, timeout.min(slot.timing.period));
+        FillWith::Value(value) => Some(value),
+        FillWith::Leave => None,
+    }
+}
+
+/// Whether a check may hold the other probes back. A liveness probe on an unknown port never acts; a startup probe on it never lets the container start
+/// (semantics 2.6). One that asks elsewhere would make the start depend on it.
+fn may_gate(container: &Container<'_>, liveness: &Probe<'_>) -> bool {
+    liveness.handler().is_some_and(|handler| {
+        handler.host().is_none() && handler.port().is_none_or(|port| resolve_port(container, &port) != Port::Unknown)
+    })
 }

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{
-    model::Workload,
+    graph::Around,
+    model::{ProbeKind, Workload},
     policy::Policy,
     rules::{Context, Finding, Findings},
 };
@@ -17,10 +18,15 @@ pub struct Evaluation {
     pub rule_errors: Vec<&'static str>,
 }
 
-/// Runs every active rule. A panic in one is caught and named; the others still count.
+/// Runs every active rule on an object by itself.
 pub fn evaluate(policy: &Policy, workload: &Workload<'_>) -> Evaluation {
+    evaluate_in(policy, workload, None)
+}
+
+/// Runs every active rule on an object and what is known of the objects around it. A panic in a rule is caught and named; the others still count.
+pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Around<'_>>) -> Evaluation {
     let Some(first) = policy.rules.first() else { return Evaluation::default() };
-    let cx = Context { workload };
+    let cx = Context { workload, around };
     let mut out = Findings::new(first.def, first.action);
     let mut rule_errors = Vec::new();
     for active in &policy.rules {
@@ -34,6 +40,7 @@ pub fn evaluate(policy: &Policy, workload: &Workload<'_>) -> Evaluation {
     }
     let mut findings = out.into_vec();
     drop_covered(&mut findings);
+    drop_copied(workload, &mut findings);
     let position = |finding: &Finding| {
         workload.containers.iter().position(|container| Some(&*container.name) == finding.container.as_deref())
     };
@@ -42,17 +49,39 @@ pub fn evaluate(policy: &Policy, workload: &Workload<'_>) -> Evaluation {
     Evaluation { findings, rule_errors }
 }
 
-/// Where a more severe rule already says the same of the same probe, the milder one is silent.
+/// A startup probe that was filled in is a copy of liveness: what is wrong with both is said of liveness.
+fn drop_copied(workload: &Workload<'_>, findings: &mut Vec<Finding>) {
+    let is_copy = |finding: &Finding| {
+        finding.probe == Some(ProbeKind::Startup)
+            && finding.container.as_deref().is_some_and(|container| workload.filled.added_startup(container))
+    };
+    if !findings.iter().any(is_copy) {
+        return;
+    }
+    let said: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.probe == Some(ProbeKind::Liveness))
+        .map(|finding| (finding.rule.id, finding.container.clone(), finding.action))
+        .collect();
+    findings.retain(|finding| {
+        !(is_copy(finding)
+            && said.iter().any(|(rule, container, action)| {
+                *rule == finding.rule.id && *container == finding.container && *action >= finding.action
+            }))
+    });
+}
+
+/// Where a better rule already says the same of the same probe, the milder one is silent.
 fn drop_covered(findings: &mut Vec<Finding>) {
-    if !findings.iter().any(|finding| finding.rule.covered_by.is_some()) {
+    if !findings.iter().any(|finding| !finding.rule.covered_by.is_empty()) {
         return;
     }
     let spoken: Vec<_> =
         findings.iter().map(|finding| (finding.rule.id, finding.container.clone(), finding.probe, finding.action)).collect();
     findings.retain(|finding| {
-        !finding.rule.covered_by.is_some_and(|severe| {
+        !finding.rule.covered_by.iter().any(|better| {
             spoken.iter().any(|(rule, container, probe, action)| {
-                *rule == severe && *container == finding.container && *probe == finding.probe && *action >= finding.action
+                rule == better && *container == finding.container && *probe == finding.probe && *action >= finding.action
             })
         })
     });

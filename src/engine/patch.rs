@@ -1,14 +1,20 @@
 //! Leaf operations, and the proof that they apply: a patch that does not apply is an error to the user even with `failurePolicy: Ignore` (H6).
 
-use std::fmt;
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt::{self, Write as _},
+};
 
 use serde::{
     Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::defaults::Plan;
-use crate::model::{Record, Workload};
+use serde_json::value::RawValue;
+
+use super::defaults::{Addition, PRE_STOP, Plan, STARTUP};
+use crate::model::{Record, Text, Workload};
 
 /// One RFC 6902 operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,20 +27,74 @@ pub struct Operation {
     pub value: String,
 }
 
-/// The operations of a plan: one per number, then the record on the workload's own metadata (never on the template: it would change the pods' hash).
-/// Empty when no number changes; a record alone never causes a patch.
-pub fn operations(workload: &Workload<'_>, plan: &Plan) -> Vec<Operation> {
+/// The operations of a plan: one per number, probe or hook, then the record on the workload's own metadata (never on the template: it would change the pods' hash).
+/// Empty when nothing changes; a record alone never causes a patch.
+///
+/// `object` is the workload's own JSON: a handler is copied from there, with the fields that nobody here knows. `None`: it is not this workload's.
+pub fn operations(workload: &Workload<'_>, plan: &Plan, object: &str) -> Option<Vec<Operation>> {
     // Without metadata nothing can be recorded, and what is not recorded would look like the author's own later.
-    if plan.fills.is_empty() || !workload.has_metadata {
-        return Vec::new();
+    if plan.is_empty() || !workload.has_metadata {
+        return Some(Vec::new());
     }
     let mut operations: Vec<Operation> = plan
         .fills
         .iter()
-        .map(|fill| Operation { replace: fill.present.is_some(), path: fill.pointer(workload), value: fill.value.to_string() })
+        .map(|fill| Operation {
+            replace: fill.present.is_some(),
+            path: fill.pointer(workload),
+            value: if fill.takes_away() { "null".to_owned() } else { fill.value.to_string() },
+        })
         .collect();
+    for addition in &plan.additions {
+        operations.push(operation(workload, addition, object)?);
+    }
     operations.extend(record_operation(workload, &plan.record));
-    operations
+    Some(operations)
+}
+
+/// What is taken away is replaced by `null`, which the API server reads as absent.
+pub(crate) fn operation(workload: &Workload<'_>, addition: &Addition, object: &str) -> Option<Operation> {
+    let at = |index: usize| workload.containers.get(index).map(|container| (container, workload.container_pointer(container)));
+    Some(match addition {
+        Addition::Startup { container, numbers, replace } => {
+            let (container, pointer) = at(*container)?;
+            let handler = container.liveness_probe.as_ref()?.handler()?.field();
+            let copied = find(object, &format!("{pointer}/livenessProbe/{handler}"))?;
+            let mut value = format!("{{\"{handler}\":{copied}");
+            for (leaf, number) in numbers {
+                let _ = write!(value, ",\"{}\":{number}", leaf.field());
+            }
+            value.push('}');
+            Operation { replace: *replace, path: format!("{pointer}/{STARTUP}"), value }
+        }
+        Addition::PreStopSleep { container, seconds, replace } => {
+            let (container, pointer) = at(*container)?;
+            let hook = format!("{{\"sleep\":{{\"seconds\":{seconds}}}}}");
+            if container.lifecycle.is_some() {
+                Operation { replace: *replace, path: format!("{pointer}/{PRE_STOP}"), value: hook }
+            } else {
+                Operation { replace: false, path: format!("{pointer}/lifecycle"), value: format!("{{\"preStop\":{hook}}}") }
+            }
+        }
+        Addition::TakenAway { container, part, place } => {
+            let (_, pointer) = at(*container)?;
+            let path = if place.is_empty() { format!("{pointer}/{part}") } else { format!("{pointer}/{part}/{place}") };
+            Operation { replace: true, path, value: "null".to_owned() }
+        }
+    })
+}
+
+/// The JSON text at a pointer that needs no unescaping.
+fn find<'o>(object: &'o str, pointer: &str) -> Option<&'o str> {
+    pointer.split('/').skip(1).try_fold(object, |json, token| {
+        if json.starts_with('[') {
+            let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+            items.get(token.parse::<usize>().ok()?).map(|item| item.get())
+        } else {
+            let members: HashMap<Text<'_>, &RawValue> = serde_json::from_str(json).ok()?;
+            members.get(token).map(|member| member.get())
+        }
+    })
 }
 
 fn record_operation(workload: &Workload<'_>, record: &Record) -> Option<Operation> {
@@ -60,6 +120,11 @@ fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
+/// A token of a JSON pointer as a key.
+fn unescape(token: &str) -> Cow<'_, str> {
+    if token.contains('~') { token.replace("~1", "/").replace("~0", "~").into() } else { token.into() }
+}
+
 /// The RFC 6902 document.
 pub fn to_json(operations: &[Operation]) -> String {
     let mut json = String::with_capacity(operations.len() * 96 + 2);
@@ -81,7 +146,8 @@ pub fn to_json(operations: &[Operation]) -> String {
 
 /// Whether every operation applies to the object's own bytes: the parent of each added member is an object, the target of each replacement exists.
 pub fn applies(object: &str, operations: &[Operation]) -> bool {
-    let tokens: Vec<Vec<&str>> = operations
+    // Keys are compared as they stand in the object, so the pointers' escapes are undone once.
+    let tokens: Vec<Vec<Cow<'_, str>>> = operations
         .iter()
         .map(|operation| {
             let path = if operation.replace {
@@ -89,7 +155,7 @@ pub fn applies(object: &str, operations: &[Operation]) -> bool {
             } else {
                 operation.path.rsplit_once('/').map_or("", |(parent, _)| parent)
             };
-            path.split('/').skip(1).collect()
+            path.split('/').skip(1).map(unescape).collect()
         })
         .collect();
     let mut found = vec![Found::Missing; operations.len()];
@@ -113,7 +179,7 @@ enum Found {
 
 /// Walks down only those paths that somebody asked for; everything else is skipped.
 struct Follow<'f, 'p> {
-    wanted: Vec<(usize, &'p [&'p str])>,
+    wanted: Vec<(usize, &'p [Cow<'p, str>])>,
     found: &'f mut [Found],
 }
 
@@ -144,8 +210,8 @@ impl<'de> Visitor<'de> for Follow<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         self.arrive(Found::Object);
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            let wanted = below(&self.wanted, |token| token == escape(&key));
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            let wanted = below(&self.wanted, |token| *token == *key);
             if wanted.is_empty() {
                 map.next_value::<IgnoredAny>()?;
             } else {
@@ -202,7 +268,7 @@ impl<'de> Visitor<'de> for Follow<'_, '_> {
     }
 }
 
-fn below<'p>(wanted: &[(usize, &'p [&'p str])], matches: impl Fn(&str) -> bool) -> Vec<(usize, &'p [&'p str])> {
+fn below<'p>(wanted: &[(usize, &'p [Cow<'p, str>])], matches: impl Fn(&str) -> bool) -> Vec<(usize, &'p [Cow<'p, str>])> {
     wanted
         .iter()
         .filter(|(_, path)| path.first().is_some_and(|token| matches(token)))

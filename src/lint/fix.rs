@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use super::report::{FileReport, Found};
 use super::rewrite::{self, Stage};
-use super::{Failure, Input, Judge, lint_text};
+use super::set::{self, File};
+use super::{Failure, Input, Judge, in_parallel, lint_file};
+use crate::graph::Graph;
 use crate::model::ProbeKind;
 use crate::policy::Action;
 use crate::yaml;
@@ -26,7 +28,7 @@ pub struct Fixed {
     pub before: String,
     /// As it should be: the same bytes where nothing is to be done, or where something could not be read.
     pub after: String,
-    /// Values that were left out and now stand there.
+    /// Values (and whole probes and hooks, where the policy adds them) that were left out and now stand there.
     pub filled: usize,
     /// Handlers that ask the same in a better way.
     pub rewritten: usize,
@@ -34,7 +36,7 @@ pub struct Fixed {
     pub fixed: usize,
     /// Findings that are left.
     pub remaining: usize,
-    /// Those of them that a rewrite would resolve which changes what the author wrote, and the handlers likewise.
+    /// Those of them that a rewrite would resolve which changes what the author wrote.
     pub offered: usize,
     /// The file was found in a folder and is a template: it was not looked at.
     pub template: bool,
@@ -53,23 +55,32 @@ impl Fixer {
         Self { judge, all }
     }
 
-    /// Reads a file and says what it should be. Writes nothing.
-    pub fn fix(&self, input: &Input) -> Fixed {
-        let file = input.name();
-        match input.read() {
-            Ok(text) => self.fix_text(file, text, matches!(input, Input::Found(_))),
-            Err(failure) => Fixed { file, errors: vec![failure], ..Fixed::default() },
-        }
+    /// Reads files and says what each should be, in their order. They are one set, as in [`run`](super::run): what rules see around a workload is what
+    /// stands in the files before any is changed. Writes nothing.
+    pub fn fix(&self, inputs: &[Input]) -> Vec<Fixed> {
+        let texts = in_parallel(inputs, |input| (input, input.read()));
+        let (graph, firsts) = {
+            let mut files = in_parallel(&texts, |(input, text)| File::parse(input, text.as_deref()));
+            set::relate(&mut files)
+        };
+        let texts: Vec<_> = texts.into_iter().zip(firsts).collect();
+        in_parallel(&texts, |((input, text), first)| match text {
+            Ok(text) => self.fix_text(input, text.clone(), &graph, *first),
+            Err(failure) => Fixed { file: input.name(), errors: vec![failure.clone()], ..Fixed::default() },
+        })
     }
 
-    fn fix_text(&self, file: String, text: String, found: bool) -> Fixed {
+    fn fix_text(&self, input: &Input, text: String, graph: &Graph, first: usize) -> Fixed {
+        let file = input.name();
         let recorded = recordings(&text);
         let judge = |text: &str| {
-            let mut report = lint_text(&file, text, found, &self.judge);
+            // No change adds, removes or renames an object, so that each keeps its place in the graph.
+            let parsed = File::parse(input, Ok(text));
+            let mut report = parsed.report(lint_file(&parsed, &self.judge, graph, first));
             // What an API server sent is evidence, not a manifest.
             report.findings.retain(|found| !recorded.contains(&found.document));
-            report.filled.retain(|filled| !recorded.contains(&filled.document));
-            report.proposals.retain(|(document, _)| !recorded.contains(document));
+            report.fills.retain(|placed| !recorded.contains(&placed.document));
+            report.proposals.retain(|placed| !recorded.contains(&placed.document));
             report
         };
         let first = judge(&text);
@@ -93,7 +104,7 @@ impl Fixer {
             match stage {
                 Stage::Fills => fixed.filled += edits.len() - edited.refused.len(),
                 Stage::Handlers => {
-                    let mine = |placed: &Placed| report.proposals.iter().any(|(_, proposal)| proposal.edit == placed.edit);
+                    let mine = |placed: &Placed| report.proposals.contains(placed);
                     let failed = |at: usize| edited.refused.iter().any(|refused| refused.edit == at);
                     fixed.rewritten += edits.iter().enumerate().filter(|(at, placed)| mine(placed) && !failed(*at)).count();
                 }
@@ -115,9 +126,6 @@ impl Fixer {
         fixed.fixed = before.iter().filter(|key| !left.contains(key)).count();
         fixed.remaining = left.len();
         fixed.offered = severe(&report).filter(|found| !found.finding.rewrite.is_empty() && !is_refused(found)).count();
-        if !self.all {
-            fixed.offered += report.proposals.iter().filter(|(_, proposal)| !proposal.safe).count();
-        }
         fixed.notes.extend(notes(&file, &text, &refused));
         Fixed { file, before: text, after, ..fixed }
     }

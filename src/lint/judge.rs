@@ -1,9 +1,10 @@
 //! What is asked of the core for one object.
 
 use super::report::ObjectRef;
-use super::rewrite::{self, Proposal};
-use crate::engine::{defaults, evaluate};
-use crate::model::{DecodeError, Kind, Owner, WitnessTexts, Witnesses, Workload};
+use super::rewrite;
+use crate::engine::{defaults, evaluate_in};
+use crate::graph::Around;
+use crate::model::{DecodeError, Edit, Kind, Owner, WitnessTexts, Witnesses, Workload};
 use crate::policy::{Action, OwnedObjects, Policy};
 use crate::rules::Finding;
 
@@ -39,8 +40,10 @@ pub(super) struct Judged {
     /// In the order of containers, probes and rules.
     pub(super) findings: Vec<Finding>,
     pub(super) fills: Vec<Fill>,
+    /// What is filled in, as changes of the object.
+    pub(super) fill_edits: Vec<Edit>,
     /// What could be written better, whatever the rules say.
-    pub(super) proposals: Vec<Proposal>,
+    pub(super) proposals: Vec<Edit>,
     /// Rules that failed on this object.
     pub(super) rule_errors: Vec<&'static str>,
 }
@@ -57,7 +60,7 @@ impl Judge {
         Self { policy, fill }
     }
 
-    pub(super) fn judge(&self, json: &str, origin: Origin) -> Result<Judgement, DecodeError> {
+    pub(super) fn judge(&self, json: &str, origin: Origin, around: Option<Around<'_>>) -> Result<Judgement, DecodeError> {
         let Some(mut workload) = Workload::from_json(json)? else { return Ok(Judgement::NoWorkload) };
         if workload.is_incomplete() {
             return Ok(Judgement::Incomplete);
@@ -66,12 +69,16 @@ impl Judge {
         if workload.owner() == Owner::Node || (owned && self.policy.owned_objects == OwnedObjects::Skip) {
             return Ok(Judgement::NoWorkload);
         }
-        let fills = self.plan(&workload, origin);
-        let filled = fills.iter().map(|fill| Fill { pointer: fill.pointer(&workload), value: fill.value }).collect();
         let proposals = rewrite::proposals(&workload);
-        defaults::apply(&mut workload, &fills);
+        let plan = self.plan(&workload, origin);
+        let filled =
+            plan.iter().flat_map(|plan| plan.values(&workload)).map(|(pointer, value)| Fill { pointer, value }).collect();
+        let fill_edits = plan.iter().flat_map(|plan| rewrite::fills(&workload, plan, json)).collect();
+        if let Some(plan) = &plan {
+            defaults::apply(&mut workload, plan);
+        }
 
-        let mut evaluation = evaluate(&self.policy, &workload);
+        let mut evaluation = evaluate_in(&self.policy, &workload, around);
         if owned && self.policy.owned_objects == OwnedObjects::Warn {
             for finding in &mut evaluation.findings {
                 finding.at_most(Action::Warn);
@@ -86,23 +93,22 @@ impl Judge {
             },
             findings: evaluation.findings,
             fills: filled,
+            fill_edits,
             proposals,
             rule_errors: evaluation.rule_errors,
         }))
     }
 
-    fn plan(&self, workload: &Workload<'_>, origin: Origin) -> Vec<defaults::Fill> {
-        if !self.fill {
-            return Vec::new();
-        }
+    fn plan(&self, workload: &Workload<'_>, origin: Origin) -> Option<defaults::Plan> {
         match origin {
-            Origin::File => defaults::plan(&self.policy, workload, &Witnesses::File, true).fills,
+            _ if !self.fill => None,
+            Origin::File => Some(defaults::plan(&self.policy, workload, &Witnesses::File, true)),
             Origin::Review { create: true } => {
                 let texts = WitnessTexts::of(workload, None);
-                defaults::plan(&self.policy, workload, &Witnesses::live(workload, None, &texts), true).fills
+                Some(defaults::plan(&self.policy, workload, &Witnesses::live(workload, None, &texts), true))
             }
             // What an update fills in depends on the old object, which is not judged here.
-            Origin::Review { create: false } => Vec::new(),
+            Origin::Review { create: false } => None,
         }
     }
 }

@@ -5,6 +5,7 @@ mod judge;
 pub mod output;
 mod report;
 mod rewrite;
+mod set;
 mod source;
 
 use std::num::NonZero;
@@ -17,26 +18,59 @@ pub use judge::Judge;
 pub use report::{Excerpt, Failure, Filled, Found, ObjectRef, Report, Summary};
 pub use source::{Input, Inputs};
 
-use crate::yaml::{self, Duplicate, Node, Span};
+use crate::graph::{Around, Graph};
+use crate::model::Edit;
+use crate::yaml::{Node, Span, edit::Placed};
 use judge::{Judged, Judgement, Origin};
 use report::FileReport;
-use rewrite::Proposal;
+use set::File;
 
-/// Reads and judges every input. The order of the report does not depend on which thread was first.
+/// Reads and judges every input. All of them are one set: its objects are related to each other. The order of the report does not depend on which
+/// thread was first.
 pub fn run(inputs: Inputs, judge: &Judge) -> Report {
+    in_set(inputs, |file, first, graph| lint_file(file, judge, graph, first)).1
+}
+
+/// Reads every input and relates its objects to each other, without judging any: the report tells what could not be read.
+pub fn survey(inputs: Inputs) -> (Graph, Report) {
+    in_set(inputs, |_, _, _| FileReport::default())
+}
+
+/// Reads every input, relates all objects to each other, and then does the work for every file; its second argument is the place of the file's first
+/// workload among the members of the graph.
+fn in_set(inputs: Inputs, work: impl Fn(&File<'_>, usize, &Graph) -> FileReport + Sync) -> (Graph, Report) {
     let Inputs { inputs, failures, skipped_templates } = inputs;
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(inputs.len().div_ceil(FILES_PER_THREAD));
+    let mut report = Report { errors: failures, ..Report::default() };
+    report.summary.skipped = skipped_templates;
+    report.summary.templates = skipped_templates;
+
+    let texts = in_parallel(&inputs, |input| (input, input.read()));
+    let mut files = in_parallel(&texts, |(input, text)| File::parse(input, text.as_deref()));
+    let (graph, firsts) = set::relate(&mut files);
+    let files: Vec<_> = files.into_iter().zip(firsts).collect();
+    for file in in_parallel(&files, |(file, first)| file.report(work(file, *first, &graph))) {
+        report.add(file);
+    }
+    (graph, report)
+}
+
+/// Starting a thread costs as much as judging a few files.
+const FILES_PER_THREAD: usize = 8;
+
+/// Does the work for every item; the results are in the order of the items.
+fn in_parallel<'i, T: Sync, R: Send>(items: &'i [T], work: impl Fn(&'i T) -> R + Sync) -> Vec<R> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(items.len().div_ceil(FILES_PER_THREAD));
     let next = AtomicUsize::new(0);
-    let work = || {
+    let share = || {
         let mut done = Vec::new();
-        while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < inputs.len()) {
-            done.extend(inputs.get(at).map(|input| (at, read(input, judge))));
+        while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < items.len()) {
+            done.extend(items.get(at).map(|item| (at, work(item))));
         }
         done
     };
     let mut done = thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(share)).collect();
+        let mut done = share();
         for helper in helpers {
             match helper.join() {
                 Ok(more) => done.extend(more),
@@ -46,50 +80,25 @@ pub fn run(inputs: Inputs, judge: &Judge) -> Report {
         done
     });
     done.sort_unstable_by_key(|(at, _)| *at);
-    let mut report = Report { errors: failures, ..Report::default() };
-    report.summary.skipped = skipped_templates;
-    report.summary.templates = skipped_templates;
-    for (_, file) in done {
-        report.add(file);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Judges the workloads of one file. `first` is the place of its first one among the members of the graph.
+fn lint_file(file: &File<'_>, judge: &Judge, graph: &Graph, first: usize) -> FileReport {
+    let mut report = FileReport::default();
+    let mut members = file.members.iter();
+    let mut json = String::new();
+    for (document, root) in &file.documents {
+        let mut visit = Visit { text: file.text, file: &file.name, document: *document, report: &mut report };
+        set::objects(root, Origin::File, &mut |object| {
+            if !object.may_be_workload() {
+                return;
+            }
+            let around = members.next().copied().flatten().and_then(|at| graph.around(first + at));
+            visit.object(root, &object, around, judge, &mut json);
+        });
     }
     report
-}
-
-/// Starting a thread costs as much as judging a few files.
-const FILES_PER_THREAD: usize = 8;
-
-fn read(input: &Input, judge: &Judge) -> FileReport {
-    let file = input.name();
-    match input.read() {
-        Err(failure) => FileReport::failed(failure),
-        Ok(text) => lint_text(&file, &text, matches!(input, Input::Found(_)), judge),
-    }
-}
-
-/// Judges the text of one file. Templates are skipped where nobody asked for this very file.
-fn lint_text(file: &str, text: &str, found: bool, judge: &Judge) -> FileReport {
-    let mut report = FileReport::new();
-    let file: Arc<str> = Arc::from(file);
-    for (index, document) in yaml::parse(text).into_iter().enumerate() {
-        report.warnings.extend(document.duplicates.iter().map(|duplicate| {
-            let Duplicate { key, first, last } = duplicate;
-            let message =
-                format!("warning: key `{key}` is given again, and the one on line {} no longer counts", first.start.line);
-            Failure::at(&file, last.start.line, last.start.column, message)
-        }));
-        match document.root {
-            Ok(root) => {
-                let mut visit = Visit { text, file: &file, document: index, judge, report: &mut report, json: String::new() };
-                visit.object(&root, &root, String::new(), Origin::File, 0);
-            }
-            Err(error) if found && error.template => {
-                report.summary.skipped += 1;
-                report.summary.templates += 1;
-            }
-            Err(error) => report.errors.push(Failure::at(&file, error.line, error.column, error.message)),
-        }
-    }
-    report.counted()
 }
 
 /// One document on its way through the judge.
@@ -97,44 +106,26 @@ struct Visit<'v> {
     text: &'v str,
     file: &'v Arc<str>,
     document: usize,
-    judge: &'v Judge,
     report: &'v mut FileReport,
-    json: String,
 }
 
 impl Visit<'_> {
-    /// Lists hold lists only in tests.
-    const MAX_WRAPS: usize = 4;
-
-    /// Judges an object, or what it wraps. `prefix` is the pointer from the document's `root` to `node`.
-    fn object(&mut self, root: &Node<'_>, node: &Node<'_>, prefix: String, origin: Origin, wraps: usize) {
-        let kind = node.get("kind").and_then(Node::as_str).unwrap_or_default();
-        if kind == "AdmissionReview" && wraps < Self::MAX_WRAPS {
-            let create = node.pointer("/request/operation").and_then(Node::as_str) == Some("CREATE");
-            if let Some(object) = node.pointer("/request/object").filter(|object| !object.is_null()) {
-                self.object(root, object, prefix + "/request/object", Origin::Review { create }, wraps + 1);
-            }
-            return;
-        }
-        if let (true, Some(items)) = (kind.ends_with("List") && wraps < Self::MAX_WRAPS, node.get("items").and_then(Node::as_seq))
-        {
-            for (index, item) in items.iter().enumerate() {
-                self.object(root, item, format!("{prefix}/items/{index}"), origin, wraps + 1);
-            }
-            return;
-        }
-        if !judge::may_be_workload(node.get("apiVersion").and_then(Node::as_str), kind) {
-            self.report.summary.ignored += 1;
-            return;
-        }
-        self.json.clear();
-        node.to_json(&mut self.json);
-        match self.judge.judge(&self.json, origin) {
+    fn object(
+        &mut self,
+        root: &Node<'_>,
+        object: &set::Object<'_, '_>,
+        around: Option<Around<'_>>,
+        judge: &Judge,
+        json: &mut String,
+    ) {
+        json.clear();
+        object.node.to_json(json);
+        match judge.judge(json, object.origin, around) {
             Ok(Judgement::NoWorkload) => self.report.summary.ignored += 1,
             Ok(Judgement::Incomplete) => self.report.summary.skipped += 1,
-            Ok(Judgement::Judged(judged)) => self.add(root, &prefix, judged),
+            Ok(Judgement::Judged(judged)) => self.add(root, object.prefix, judged),
             Err(error) => {
-                let at = root.nearest(&(prefix + &error.pointer)).span().start;
+                let at = root.nearest(&[object.prefix, &error.pointer].concat()).span().start;
                 let message = format!("the API server would refuse this: {}", error.message);
                 self.report.errors.push(Failure::at(self.file, at.line, at.column, message));
             }
@@ -142,7 +133,7 @@ impl Visit<'_> {
     }
 
     fn add(&mut self, root: &Node<'_>, prefix: &str, judged: Judged) {
-        let Judged { object, findings, fills, proposals, rule_errors } = judged;
+        let Judged { object, findings, fills, fill_edits, proposals, rule_errors } = judged;
         for rule in rule_errors {
             let at = root.nearest(prefix).span().start;
             let message = format!("rule {rule} failed on {object}: a fault of probekeeper, please report it with the manifest");
@@ -159,14 +150,15 @@ impl Visit<'_> {
                 document: self.document,
                 line: span.start.line,
                 column: span.start.column,
-                excerpt: Excerpt::cut(self.text, span, context),
+                excerpt: if finding.secret { Excerpt::only(self.text, span) } else { Excerpt::cut(self.text, span, context) },
                 object: Arc::clone(&object),
                 pointer,
                 finding,
             });
         }
-        let below = |proposal: Proposal| (self.document, proposal.below(prefix));
-        self.report.proposals.extend(proposals.into_iter().map(below));
+        let placed = |edit: Edit| Placed { document: self.document, edit: rewrite::below(&edit, prefix) };
+        self.report.proposals.extend(proposals.into_iter().map(placed));
+        self.report.fills.extend(fill_edits.into_iter().map(placed));
         self.report.filled.extend(fills.into_iter().map(|fill| Filled {
             file: Arc::clone(self.file),
             document: self.document,

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::rewrite::Proposal;
 use crate::policy::Action;
 use crate::rules::Finding;
-use crate::yaml::Span;
+use crate::yaml::{Span, edit::Placed};
 
 /// What a run found, in the order of files, documents, containers, probes and rules.
 #[derive(Debug, Default)]
@@ -31,7 +30,7 @@ impl Report {
     }
 
     pub(super) fn add(&mut self, file: FileReport) {
-        let FileReport { findings, filled, errors, warnings, summary, proposals: _ } = file;
+        let FileReport { findings, filled, errors, warnings, summary, fills: _, proposals: _ } = file;
         self.findings.extend(findings);
         self.filled.extend(filled);
         self.errors.extend(errors);
@@ -48,8 +47,10 @@ pub(super) struct FileReport {
     pub(super) errors: Vec<Failure>,
     pub(super) warnings: Vec<Failure>,
     pub(super) summary: Summary,
-    /// Document, and what could be written better in it, as pointers from its root.
-    pub(super) proposals: Vec<(usize, Proposal)>,
+    /// What the webhook would fill in, as changes of the file.
+    pub(super) fills: Vec<Placed>,
+    /// What could be written better, whatever the rules say.
+    pub(super) proposals: Vec<Placed>,
 }
 
 impl FileReport {
@@ -119,6 +120,14 @@ pub struct Excerpt {
 impl Excerpt {
     /// A probe has fewer lines than this; beyond it the excerpt would not explain anything.
     const MAX_LINES: usize = 40;
+
+    /// The place alone, where it stands in its line: what stands around it is secret.
+    pub(super) fn only(text: &str, span: Span) -> Self {
+        let text = text.get(span.start.offset..span.end.offset).unwrap_or_default();
+        let before = span.start.column.saturating_sub(1);
+        let text = " ".repeat(before) + text.lines().next().unwrap_or_default();
+        Self { first_line: span.start.line, primary: before..text.len(), context: None, text }
+    }
 
     pub(super) fn cut(text: &str, span: Span, context: Option<Span>) -> Self {
         let context = context
@@ -237,7 +246,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         let Self { files, workloads, ignored, skipped, templates, deny, warn, audit, exempted } = other;
         self.files += files;
         self.workloads += workloads;

@@ -4,54 +4,42 @@
 use std::collections::HashSet;
 
 use super::report::FileReport;
-use crate::model::{Edit, Handler, Leaf, Workload, self_request};
+use crate::engine::{defaults::Plan, patch};
+use crate::model::{Edit, Handler, Leaf, Workload};
 use crate::policy::Action;
 use crate::rules::is_requested_as_written;
 use crate::yaml::edit::Placed;
 
-/// Something that could be written better.
-#[derive(Debug)]
-pub(super) struct Proposal {
-    /// Pointer from the object's root, or after [`Proposal::below`] from the document's.
-    pub(super) edit: Edit,
-    /// The probe asks the same afterwards.
-    pub(super) safe: bool,
-}
-
-impl Proposal {
-    /// The same, seen from a place above.
-    pub(super) fn below(self, prefix: &str) -> Self {
-        Self { edit: below(&self.edit, prefix), ..self }
-    }
-}
-
-fn below(edit: &Edit, prefix: &str) -> Edit {
+/// The same change, seen from a place above.
+pub(super) fn below(edit: &Edit, prefix: &str) -> Edit {
     Edit { pointer: format!("{prefix}{}", edit.pointer), change: edit.change.clone() }
 }
 
-/// What could be written better in a workload, whatever the rules say.
-pub(super) fn proposals(workload: &Workload<'_>) -> Vec<Proposal> {
+/// What a plan changes, without the record of it: in the file it is the author's. `object` is the workload's own JSON.
+pub(super) fn fills(workload: &Workload<'_>, plan: &Plan, object: &str) -> Vec<Edit> {
+    let numbers = plan.fills.iter().map(|fill| {
+        let pointer = fill.pointer(workload);
+        if fill.takes_away() { Edit::remove(pointer) } else { Edit::set(pointer, fill.value) }
+    });
+    let additions = plan.additions.iter().filter_map(|addition| {
+        let operation = patch::operation(workload, addition, object)?;
+        Some(match serde_json::from_str(&operation.value).ok()? {
+            serde_json::Value::Null => Edit::remove(operation.path),
+            value => Edit::insert(operation.path, value),
+        })
+    });
+    numbers.chain(additions).collect()
+}
+
+/// What could be written better in a workload, whatever the rules say. Every probe asks the same afterwards.
+pub(super) fn proposals(workload: &Workload<'_>) -> Vec<Edit> {
     let mut proposals = Vec::new();
     for container in &workload.containers {
         for (kind, probe) in container.valid_probes() {
-            let pointer = workload.probe_pointer(container, kind);
-            match probe.handler() {
-                Some(Handler::HttpGet(http)) => {
-                    let Some(path) = http.path.as_deref().filter(|path| lacks_slash(path)) else { continue };
-                    proposals.push(Proposal { edit: Edit::set(pointer + "/httpGet/path", format!("/{path}")), safe: true });
-                }
-                Some(Handler::Exec(exec)) => {
-                    let Some(request) = self_request(exec).filter(|request| is_requested_as_written(&request.path)) else {
-                        continue;
-                    };
-                    let mut entries = vec![("path", request.path.into()), ("port", request.port.into())];
-                    if request.tls {
-                        entries.push(("scheme", "HTTPS".into()));
-                    }
-                    proposals.push(Proposal { edit: Edit::replace(pointer + "/exec", "httpGet", entries), safe: false });
-                }
-                _ => {}
-            }
+            let Some(Handler::HttpGet(http)) = probe.handler() else { continue };
+            let Some(path) = http.path.as_deref().filter(|path| lacks_slash(path)) else { continue };
+            let pointer = workload.probe_pointer(container, kind) + "/httpGet/path";
+            proposals.push(Edit::set(pointer, format!("/{path}")));
         }
     }
     proposals
@@ -67,7 +55,7 @@ fn lacks_slash(path: &str) -> bool {
 pub(super) enum Stage {
     /// What is asked.
     Handlers,
-    /// Numbers that were left out.
+    /// What was left out.
     Fills,
     /// Numbers that were chosen.
     Numbers,
@@ -76,15 +64,8 @@ pub(super) enum Stage {
 /// The changes of the earliest stage that has any, each at a place of its own. `left_out` says what is not to be tried.
 pub(super) fn next(report: &FileReport, all: bool, left_out: impl Fn(&Placed) -> bool) -> Option<(Stage, Vec<Placed>)> {
     let mut steps = Vec::new();
-    for (document, proposal) in &report.proposals {
-        if proposal.safe || all {
-            steps.push((Stage::Handlers, Placed { document: *document, edit: proposal.edit.clone() }));
-        }
-    }
-    for filled in &report.filled {
-        let edit = Edit::set(&*filled.pointer, filled.value);
-        steps.push((Stage::Fills, Placed { document: filled.document, edit }));
-    }
+    steps.extend(report.proposals.iter().map(|placed| (Stage::Handlers, placed.clone())));
+    steps.extend(report.fills.iter().map(|placed| (Stage::Fills, placed.clone())));
     for found in report.findings.iter().filter(|found| all && found.finding.action >= Action::Warn) {
         for edit in &found.finding.rewrite {
             let stage = if leaf_rank(edit).is_some() { Stage::Numbers } else { Stage::Handlers };
@@ -97,8 +78,8 @@ pub(super) fn next(report: &FileReport, all: bool, left_out: impl Fn(&Placed) ->
     let mut seen = HashSet::new();
     let mut edits: Vec<Placed> = steps.into_iter().filter(|(of, _)| *of == stage).map(|(_, placed)| placed).collect();
     edits.retain(|placed| seen.insert((placed.document, placed.edit.pointer.clone())));
-    // Numbers of one probe stand in the order in which people write them.
-    edits.sort_by_key(|placed| leaf_rank(&placed.edit));
+    // Numbers of one probe stand in the order in which people write them, and what is added to a container behind its probes.
+    edits.sort_by_key(|placed| leaf_rank(&placed.edit).unwrap_or(usize::MAX));
     Some((stage, edits))
 }
 

@@ -1,15 +1,16 @@
 //! Containers: what of them bears on probes.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     Text,
     decode::nullable,
-    probe::{Exec, Probe, ProbeKind},
+    pre_stop::PreStop,
+    probe::{Exec, PortRef, Probe, ProbeKind},
 };
 
 /// A container of the pod template.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container<'a> {
     /// Unique within the pod.
@@ -36,9 +37,12 @@ pub struct Container<'a> {
     /// Hooks.
     #[serde(borrow, default)]
     pub lifecycle: Option<Lifecycle<'a>>,
-    /// `Always` on an init container makes it a native sidecar.
+    /// `Always` on an init container makes it a native sidecar; on any container it overrides the pod's.
     #[serde(borrow, default)]
     pub restart_policy: Option<Text<'a>>,
+    /// Exceptions to the restart policy by exit code; only whether there are any.
+    #[serde(default)]
+    pub restart_policy_rules: Option<IgnoredAny>,
     /// Which list of the pod spec holds it. Not part of the JSON.
     #[serde(skip)]
     pub list: List,
@@ -77,11 +81,28 @@ impl<'a> Container<'a> {
         }
     }
 
-    pub(crate) fn probe_mut(&mut self, kind: ProbeKind) -> Option<&mut Probe<'a>> {
+    /// The place of a probe.
+    pub(crate) const fn probe_place(&mut self, kind: ProbeKind) -> &mut Option<Probe<'a>> {
         match kind {
-            ProbeKind::Liveness => self.liveness_probe.as_mut(),
-            ProbeKind::Readiness => self.readiness_probe.as_mut(),
-            ProbeKind::Startup => self.startup_probe.as_mut(),
+            ProbeKind::Liveness => &mut self.liveness_probe,
+            ProbeKind::Readiness => &mut self.readiness_probe,
+            ProbeKind::Startup => &mut self.startup_probe,
+        }
+    }
+
+    /// Whether there is a preStop hook.
+    pub fn has_pre_stop(&self) -> bool {
+        self.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.pre_stop.is_some())
+    }
+
+    /// Gives it a preStop sleep of so many seconds, or takes its preStop hook away.
+    pub(crate) fn set_pre_stop_sleep(&mut self, seconds: Option<i64>) {
+        let hook = seconds
+            .map(|seconds| LifecycleHandler { sleep: Some(Sleep { seconds: Some(seconds) }), ..LifecycleHandler::default() });
+        match (&mut self.lifecycle, hook) {
+            (Some(lifecycle), hook) => lifecycle.pre_stop = hook,
+            (None, Some(hook)) => self.lifecycle = Some(Lifecycle { pre_stop: Some(hook) }),
+            (None, None) => {}
         }
     }
 
@@ -90,19 +111,52 @@ impl<'a> Container<'a> {
         self.probe(kind).filter(|probe| probe.is_valid(kind))
     }
 
+    /// Whether there is a probe of any kind, valid or not.
+    pub fn has_probe(&self) -> bool {
+        ProbeKind::ALL.into_iter().any(|kind| self.probe(kind).is_some())
+    }
+
+    /// Name or number of the first declared port that is not for metrics: the sign that a Service sends it requests. Sidecars of meshes do not serve.
+    pub fn serving_port(&self) -> Option<String> {
+        if is_mesh_sidecar(self) {
+            return None;
+        }
+        self.ports.iter().find_map(|port| match (port.name.as_deref(), port.container_port) {
+            (Some(name), _) if name.split('-').any(|part| matches!(part, "metrics" | "prometheus" | "prom")) => None,
+            (Some(name), _) if !name.is_empty() => Some(name.to_owned()),
+            (_, number) => number.map(|number| number.to_string()),
+        })
+    }
+
+    /// The declared ports that a probe's port means: those of the name, or all with the number (one number may be declared for TCP and UDP).
+    pub fn declared<'c>(&'c self, port: &'c PortRef<'_>) -> impl Iterator<Item = &'c ContainerPort<'a>> {
+        self.ports.iter().filter(move |declared| match port {
+            PortRef::Name(name) => declared.name.as_deref() == Some(&**name),
+            PortRef::Number(number) => declared.container_port == Some(*number),
+        })
+    }
+
+    /// How long the preStop hook takes.
+    pub fn pre_stop(&self) -> PreStop {
+        self.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref()).map_or(PreStop::NONE, PreStop::of)
+    }
+
     /// All valid probes, in the order liveness, readiness, startup.
     pub fn valid_probes(&self) -> impl Iterator<Item = (ProbeKind, &Probe<'a>)> {
         ProbeKind::ALL.into_iter().filter_map(|kind| Some((kind, self.valid_probe(kind)?)))
     }
 }
 
-/// The sidecars of the common service meshes: their probes are the mesh's own, and injectors rewrite ports (15020, 15021).
+/// The ports that mesh injectors rewrite probes to.
+pub const MESH_PORTS: [i64; 2] = [15020, 15021];
+
+/// The sidecars of the common service meshes: their probes are the mesh's own, and injectors rewrite ports.
 pub fn is_mesh_sidecar(container: &Container<'_>) -> bool {
     matches!(&*container.name, "istio-proxy" | "linkerd-proxy")
 }
 
 /// A declared port.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPort<'a> {
     /// IANA service name, at most 15 characters.
@@ -117,7 +171,7 @@ pub struct ContainerPort<'a> {
 }
 
 /// An environment variable. Its value is never logged or printed.
-#[derive(Default, Deserialize)]
+#[derive(Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvVar<'a> {
     /// Name.
@@ -138,7 +192,7 @@ impl std::fmt::Debug for EnvVar<'_> {
 }
 
 /// Where a variable's value comes from; only field references matter here.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ValueFrom<'a> {
     /// A field of the pod.
@@ -147,7 +201,7 @@ pub struct ValueFrom<'a> {
 }
 
 /// A reference to a field of the pod.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldRef<'a> {
     /// As `status.podIP`.
@@ -156,7 +210,7 @@ pub struct FieldRef<'a> {
 }
 
 /// Lifecycle hooks.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lifecycle<'a> {
     /// Runs before the container gets its signal to stop.
@@ -165,7 +219,7 @@ pub struct Lifecycle<'a> {
 }
 
 /// One hook.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LifecycleHandler<'a> {
     /// A command.
@@ -174,10 +228,16 @@ pub struct LifecycleHandler<'a> {
     /// A pause.
     #[serde(default)]
     pub sleep: Option<Sleep>,
+    /// An HTTP request; only whether there is one.
+    #[serde(default)]
+    pub http_get: Option<IgnoredAny>,
+    /// A connection; ignored by the kubelet, and only whether there is one.
+    #[serde(default)]
+    pub tcp_socket: Option<IgnoredAny>,
 }
 
 /// A pause, in seconds.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 pub struct Sleep {
     /// 0..=the pod's grace period.
     #[serde(default)]

@@ -179,6 +179,12 @@ pub struct Annotations<'a> {
     /// `off` (or `false`): nothing is filled in.
     #[serde(rename = "probekeeper.dev/defaults", borrow, default)]
     pub defaults: Option<Text<'a>>,
+    /// `false`: Istio leaves HTTP and TCP probes as they are.
+    #[serde(rename = "sidecar.istio.io/rewriteAppHTTPProbers", borrow, default)]
+    pub rewrite_probes: Option<Text<'a>>,
+    /// `false`: no Istio sidecar.
+    #[serde(rename = "sidecar.istio.io/inject", borrow, default)]
+    pub inject: Option<Text<'a>>,
 }
 
 impl Annotations<'_> {
@@ -216,6 +222,10 @@ pub(super) struct Spec<'a> {
     #[serde(default)]
     pub(super) host_network: Option<bool>,
     #[serde(borrow, default)]
+    pub(super) hostname: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub(super) host_aliases: Vec<HostAlias<'a>>,
+    #[serde(borrow, default)]
     pub(super) template: Option<Box<Template<'a>>>,
     #[serde(borrow, default)]
     pub(super) job_template: Option<Box<Template<'a>>>,
@@ -225,6 +235,15 @@ pub(super) struct Spec<'a> {
     pub(super) progress_deadline_seconds: Option<i64>,
     #[serde(default)]
     pub(super) min_ready_seconds: Option<i64>,
+}
+
+/// An entry of the pod's `/etc/hosts`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct HostAlias<'a> {
+    #[serde(borrow, default)]
+    pub(super) ip: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub(super) hostnames: Vec<Text<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -278,11 +297,20 @@ fn pointer_of(path: &serde_path_to_error::Path) -> String {
 pub(crate) fn explain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(&*text, |(words, _)| words);
-    match text.split_once("string \"") {
+    let text = match text.split_once("string \"") {
         Some((before, rest)) => match rest.rsplit_once("\", expected") {
             Some((_, after)) => format!("{before}a string, expected{after}"),
             None => format!("{before}a string"),
         },
         None => text.to_owned(),
-    }
+    };
+    // The names of our own types say nothing to a reader.
+    let Some((found, expected)) = text.rsplit_once("expected ") else { return text };
+    let expected = match expected {
+        "i64" | "u32" | "i32" => "a whole number",
+        "a sequence" => "a list",
+        other if other.starts_with("struct ") => "a map",
+        other => other,
+    };
+    format!("{found}expected {expected}")
 }

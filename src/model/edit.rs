@@ -16,6 +16,8 @@ pub struct Edit {
 pub enum Change {
     /// It gets this value; where it is missing, it is added.
     Set(Scalar),
+    /// It is added with this whole value, a mapping; only `null` may stand there before.
+    Insert(Value),
     /// It goes, key and value.
     Remove,
     /// Another member takes its place: key, and the entries of its value.
@@ -35,6 +37,11 @@ impl Edit {
     /// Gives a member a value.
     pub fn set(pointer: impl Into<String>, value: impl Into<Scalar>) -> Self {
         Self { pointer: pointer.into(), change: Change::Set(value.into()) }
+    }
+
+    /// Adds a member that is a mapping.
+    pub fn insert(pointer: impl Into<String>, value: Value) -> Self {
+        Self { pointer: pointer.into(), change: Change::Insert(value) }
     }
 
     /// Takes a member away.
@@ -59,6 +66,7 @@ impl Edit {
         let members = object.pointer_mut(parent)?.as_object_mut()?;
         match &self.change {
             Change::Set(value) => drop(members.insert(key, value.clone().into())),
+            Change::Insert(value) => drop(members.insert(key, value.clone())),
             Change::Remove => drop(members.remove(&key)?),
             Change::Replace(with, entries) => {
                 members.remove(&key)?;

@@ -9,22 +9,22 @@ mod edit;
 mod exec;
 mod host;
 mod intent;
+mod pre_stop;
 mod probe;
 mod record;
-mod self_request;
 mod workload;
 
 pub use check::{Port, resolve_port, same_check};
 pub use container::{
-    Container, ContainerPort, EnvVar, FieldRef, Lifecycle, LifecycleHandler, List, Sleep, ValueFrom, is_mesh_sidecar,
+    Container, ContainerPort, EnvVar, FieldRef, Lifecycle, LifecycleHandler, List, MESH_PORTS, Sleep, ValueFrom, is_mesh_sidecar,
 };
 pub(crate) use decode::explain;
 pub use decode::{Annotations, DecodeError, Labels, Metadata, Object, OwnerReference, Text};
 pub use edit::{Change, Edit, Scalar};
-pub use exec::cannot_fail;
+pub use exec::{Call, HttpCall, Protocol, Reach, Reading, Target, data_store, unexpanded_variables};
 pub use host::{Host, classify_host};
-pub use intent::{Author, LiveWitnesses, WitnessTexts, Witnesses};
+pub use intent::{Author, LiveWitnesses, Origin, WitnessTexts, Witnesses};
+pub use pre_stop::PreStop;
 pub use probe::{Exec, Grpc, Handler, HttpGet, HttpHeader, Leaf, PortRef, Probe, ProbeKind, TcpSocket, Timing};
 pub use record::Record;
-pub use self_request::{SelfRequest, self_request};
 pub use workload::{Kind, Owner, Workload};

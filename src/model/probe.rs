@@ -1,13 +1,13 @@
 //! A probe, its handlers, and the arithmetic of its timing.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
 };
 
-use super::{Text, decode::nullable};
+use super::{Text, decode::nullable, exec::Reading};
 
 /// Which of the three probes of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +96,7 @@ impl Leaf {
 }
 
 /// A probe as written: absent numbers stay absent until [`Timing`] fills in what the API server would.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe<'a> {
     /// Runs a command in the container.
@@ -139,6 +139,26 @@ pub enum Handler<'p, 'a> {
 }
 
 impl<'p> Handler<'p, '_> {
+    /// The JSON field of the probe.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Exec(_) => "exec",
+            Self::HttpGet(_) => "httpGet",
+            Self::TcpSocket(_) => "tcpSocket",
+            Self::Grpc(_) => "grpc",
+        }
+    }
+
+    /// The port that is asked, if one is; gRPC's is always a number.
+    pub fn port(self) -> Option<PortRef<'p>> {
+        match self {
+            Self::HttpGet(http) => http.port.as_ref().map(PortRef::borrowed),
+            Self::TcpSocket(tcp) => tcp.port.as_ref().map(PortRef::borrowed),
+            Self::Grpc(grpc) => grpc.port.map(PortRef::Number),
+            Self::Exec(_) => None,
+        }
+    }
+
     /// Field of the handler and the host that it names, if it names one.
     pub fn host(self) -> Option<(&'static str, &'p str)> {
         let (field, host) = match self {
@@ -183,17 +203,73 @@ impl<'a> Probe<'a> {
         }
     }
 
+    /// The JSON fields of the handlers that are there: one, in a valid probe.
+    pub fn handler_fields(&self) -> impl Iterator<Item = &'static str> {
+        let there = [
+            (self.exec.is_some(), "exec"),
+            (self.http_get.is_some(), "httpGet"),
+            (self.tcp_socket.is_some(), "tcpSocket"),
+            (self.grpc.is_some(), "grpc"),
+        ];
+        there.into_iter().filter_map(|(there, field)| there.then_some(field))
+    }
+
+    /// Whether both have the same handlers, word for word.
+    pub fn has_handlers_of(&self, other: &Self) -> bool {
+        self.exec == other.exec
+            && self.http_get == other.http_get
+            && self.tcp_socket == other.tcp_socket
+            && self.grpc == other.grpc
+    }
+
+    /// A probe with the same handler and no numbers.
+    #[must_use]
+    pub fn with_handler_only(&self) -> Self {
+        Self {
+            exec: self.exec.clone(),
+            http_get: self.http_get.clone(),
+            tcp_socket: self.tcp_socket.clone(),
+            grpc: self.grpc.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes a field of a handler (`httpGet/scheme`) or a handler (`httpGet`) away.
+    pub(crate) fn take_away(&mut self, place: &str) {
+        match (place, &mut self.http_get, &mut self.tcp_socket, &mut self.grpc) {
+            ("exec", ..) => self.exec = None,
+            ("httpGet", ..) => self.http_get = None,
+            ("tcpSocket", ..) => self.tcp_socket = None,
+            ("grpc", ..) => self.grpc = None,
+            ("httpGet/path", Some(http), ..) => http.path = None,
+            ("httpGet/scheme", Some(http), ..) => http.scheme = None,
+            ("httpGet/host", Some(http), ..) => http.host = None,
+            ("httpGet/httpHeaders", Some(http), ..) => http.http_headers.clear(),
+            ("tcpSocket/host", _, Some(tcp), _) => tcp.host = None,
+            ("grpc/service", _, _, Some(grpc)) => grpc.service = None,
+            _ => {}
+        }
+    }
+
+    /// Takes a number away.
+    pub(crate) const fn clear_leaf(&mut self, leaf: Leaf) {
+        *self.place(leaf) = None;
+    }
+
     /// Sets a number, as a patch would.
     pub const fn set_leaf(&mut self, leaf: Leaf, value: i64) {
-        let place = match leaf {
+        *self.place(leaf) = Some(value);
+    }
+
+    const fn place(&mut self, leaf: Leaf) -> &mut Option<i64> {
+        match leaf {
             Leaf::InitialDelaySeconds => &mut self.initial_delay_seconds,
             Leaf::TimeoutSeconds => &mut self.timeout_seconds,
             Leaf::PeriodSeconds => &mut self.period_seconds,
             Leaf::SuccessThreshold => &mut self.success_threshold,
             Leaf::FailureThreshold => &mut self.failure_threshold,
             Leaf::TerminationGracePeriodSeconds => &mut self.termination_grace_period_seconds,
-        };
-        *place = Some(value);
+        }
     }
 
     /// Whether the API server would accept the probe's numbers and handler (semantics 1). The mutating webhook runs before that check and must leave
@@ -229,10 +305,28 @@ pub struct Exec<'a> {
     /// Program and arguments.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub command: Vec<Text<'a>>,
+    /// What is read in it, once for all rules. Not part of the JSON.
+    #[serde(skip)]
+    pub(super) reading: OnceLock<Box<Reading>>,
 }
 
+/// The reading depends on where the command stands: a copy is read anew.
+impl Clone for Exec<'_> {
+    fn clone(&self) -> Self {
+        Self { command: self.command.clone(), reading: OnceLock::new() }
+    }
+}
+
+impl PartialEq for Exec<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.command == other.command
+    }
+}
+
+impl Eq for Exec<'_> {}
+
 /// An HTTP GET from the node to the pod.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpGet<'a> {
     /// `/` when absent. Not checked by the API server.
@@ -247,13 +341,16 @@ pub struct HttpGet<'a> {
     /// `HTTP` when absent; certificates are never verified.
     #[serde(borrow, default)]
     pub scheme: Option<Text<'a>>,
+    /// `HTTP1` or `HTTP2`; new in 1.37.
+    #[serde(borrow, default)]
+    pub protocol: Option<Text<'a>>,
     /// Extra headers; values are never printed.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub http_headers: Vec<HttpHeader<'a>>,
 }
 
 /// A request header. Its value is never logged or printed.
-#[derive(Default, Deserialize)]
+#[derive(Default, Clone, PartialEq, Eq, Deserialize)]
 pub struct HttpHeader<'a> {
     /// Case-insensitive.
     #[serde(borrow, default, deserialize_with = "nullable")]
@@ -270,7 +367,7 @@ impl fmt::Debug for HttpHeader<'_> {
 }
 
 /// A TCP connect from the node to the pod.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 pub struct TcpSocket<'a> {
     /// Required.
     #[serde(borrow, default)]
@@ -281,7 +378,7 @@ pub struct TcpSocket<'a> {
 }
 
 /// A gRPC health check, in plain text, on the pod's IP.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 pub struct Grpc<'a> {
     /// Required; only a number.
     #[serde(default)]
@@ -298,6 +395,24 @@ pub enum PortRef<'a> {
     Number(i64),
     /// An IANA service name; nothing in Kubernetes checks that the container declares it.
     Name(Text<'a>),
+}
+
+impl PortRef<'_> {
+    fn borrowed(&self) -> PortRef<'_> {
+        match self {
+            Self::Number(number) => PortRef::Number(*number),
+            Self::Name(name) => PortRef::Name(Text::from(&**name)),
+        }
+    }
+}
+
+impl std::fmt::Display for PortRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for PortRef<'a> {
@@ -381,6 +496,11 @@ impl Timing {
     /// The longest time until a target that answers again counts as healthy: `S*P`.
     pub fn recovery(&self) -> i64 {
         self.success_threshold.saturating_mul(self.period)
+    }
+
+    /// The time in which a readiness probe has surely acted on a hang: `F*P + T`.
+    pub fn acted(&self) -> i64 {
+        self.failure_threshold.saturating_mul(self.period).saturating_add(self.timeout)
     }
 
     /// The smallest failure threshold, at least 1, whose [`tolerance`](Self::tolerance) reaches `seconds`; the other numbers stay.

@@ -1,7 +1,7 @@
 //! A workload: an object with a pod template, and where its parts are.
 
 use super::{
-    Container, DecodeError, List, Metadata, Object, ProbeKind,
+    Container, DecodeError, Host, Leaf, List, Metadata, Object, Probe, ProbeKind, Record, Timing, classify_host,
     decode::{Spec, Template},
 };
 
@@ -118,6 +118,8 @@ pub struct Workload<'a> {
     pub containers: Vec<Container<'a>>,
     /// Whether the pod shares the node's network.
     pub host_network: bool,
+    /// Names that lead to the pod itself from within: its `hostname`, and what `hostAliases` give to a loopback address.
+    pub own_names: Vec<super::Text<'a>>,
     /// `Always`, `OnFailure` or `Never`; `Always` when absent.
     pub restart_policy: Option<super::Text<'a>>,
     /// The pod's grace period in seconds after API defaulting.
@@ -128,6 +130,8 @@ pub struct Workload<'a> {
     pub min_ready: i64,
     /// Whether metadata is there at all: without it nothing can be recorded, so nothing is patched.
     pub has_metadata: bool,
+    /// What was filled in, by the record annotation or just now.
+    pub filled: Record,
     incomplete: bool,
 }
 
@@ -151,7 +155,24 @@ impl<'a> Workload<'a> {
             _ => *spec.template?,
         };
         let Template { metadata: template_metadata, spec: pod } = template;
-        let Spec { containers, init_containers, restart_policy, termination_grace_period_seconds, host_network, .. } = pod;
+        let Spec {
+            containers,
+            init_containers,
+            restart_policy,
+            termination_grace_period_seconds,
+            host_network,
+            hostname,
+            host_aliases,
+            ..
+        } = pod;
+        let loopback = |ip: &str| ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let mut own_names: Vec<_> = hostname.into_iter().collect();
+        if kind == Kind::Pod {
+            own_names.extend(object.metadata.as_ref().and_then(|metadata| metadata.name.clone()));
+        }
+        for alias in host_aliases.into_iter().filter(|alias| alias.ip.as_deref().is_some_and(loopback)) {
+            own_names.extend(alias.hostnames);
+        }
 
         let needs_selector = matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::ReplicaSet);
         let incomplete = containers.is_empty()
@@ -160,13 +181,17 @@ impl<'a> Workload<'a> {
         let containers = place(containers, List::Regular)
             .chain(place(init_containers, List::Init).filter(|container| container.restart_policy.as_deref() == Some("Always")))
             .collect();
+        let metadata = object.metadata.unwrap_or_default();
+        let record = metadata.annotations.as_ref().and_then(|annotations| annotations.filled.as_deref());
         Some(Self {
             kind,
+            filled: record.map(Record::parse).unwrap_or_default(),
             api_version,
-            metadata: object.metadata.unwrap_or_default(),
+            metadata,
             template_metadata,
             containers,
             host_network: host_network.unwrap_or(false),
+            own_names,
             restart_policy,
             // API defaults: semantics 1.
             grace_period: termination_grace_period_seconds.unwrap_or(30),
@@ -211,9 +236,41 @@ impl<'a> Workload<'a> {
         })
     }
 
+    /// Metadata that its pods get: the template's, or a Pod's own.
+    pub fn pod_metadata(&self) -> &Metadata<'a> {
+        if self.kind == Kind::Pod { &self.metadata } else { &self.template_metadata }
+    }
+
+    /// JSON pointer of that metadata.
+    pub fn pod_metadata_pointer(&self) -> String {
+        let spec = self.kind.pod_spec_pointer();
+        format!("{}/metadata", spec.strip_suffix("/spec").unwrap_or(spec))
+    }
+
+    /// Longest time, in seconds, until a container that uses all the start-up time it is given counts as available (semantics 3). Readiness' own delay
+    /// counts from container start too (semantics 2.2), so it adds nothing to a longer start-up.
+    pub fn time_to_available(&self, start_up: i64, readiness: Option<Timing>) -> i64 {
+        let ready = readiness.map_or(start_up, |timing| start_up.max(timing.initial_delay).saturating_add(timing.recovery()));
+        ready.saturating_add(self.min_ready)
+    }
+
+    /// Whether a number is one that was filled in, and stands as it was filled in.
+    pub fn is_filled(&self, container: &Container<'_>, probe: ProbeKind, leaf: Leaf) -> bool {
+        let recorded = self.filled.get(&container.name, probe, leaf);
+        recorded.is_some() && recorded == container.probe(probe).and_then(|probe| probe.leaf(leaf))
+    }
+
     /// Whether its pods run until they are told to stop: everything but jobs and bare Pods that do not restart always.
     pub fn is_long_running(&self) -> bool {
         self.kind.runs_on() && (self.kind != Kind::Pod || self.restart_policy.as_deref().is_none_or(|policy| policy == "Always"))
+    }
+
+    /// Handler field and host of a probe that asks another machine. An address on the node's network may be the pod's own, and is not reported: when
+    /// unsure, no finding.
+    pub fn other_host<'p>(&self, probe: &'p Probe<'_>) -> Option<(&'static str, &'p str)> {
+        let (handler, host) = probe.handler()?.host()?;
+        let maybe_own = self.host_network && host.parse::<std::net::IpAddr>().is_ok();
+        (classify_host(Some(host)) == Host::Other && !maybe_own).then_some((handler, host))
     }
 
     /// JSON pointer of a container.

@@ -108,13 +108,27 @@ pub struct Defaults {
     pub readiness: ProbeDefaults,
     /// Startup probes.
     pub startup: ProbeDefaults,
+    /// `terminationGracePeriodSeconds` of liveness probes.
+    pub liveness_grace: FillWith,
+    /// Whether a startup probe is added where there is none, with the handler of the liveness probe.
+    pub add_startup_probe: bool,
+    /// Seconds of the preStop sleep that is added where a container serves and has no preStop hook; 0: none.
+    pub pre_stop_sleep_seconds: i64,
     /// On CREATE, whether a value counts as omitted that equals the API default and that nothing says who set.
     pub fill_unknown: bool,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { liveness: ProbeDefaults::AUTO, readiness: ProbeDefaults::AUTO, startup: ProbeDefaults::AUTO, fill_unknown: true }
+        Self {
+            liveness: ProbeDefaults::AUTO,
+            readiness: ProbeDefaults::AUTO,
+            startup: ProbeDefaults::AUTO,
+            liveness_grace: FillWith::Leave,
+            add_startup_probe: false,
+            pre_stop_sleep_seconds: 0,
+            fill_unknown: true,
+        }
     }
 }
 
@@ -257,15 +271,19 @@ impl Policy {
                 (def.id.to_owned(), entry)
             })
             .collect();
+        let mut liveness = self.defaults.liveness.json();
+        liveness["terminationGracePeriodSeconds"] = self.defaults.liveness_grace.json();
         json!({
             "apiVersion": super::API_VERSION,
             "kind": super::KIND,
             "profile": self.profile.name(),
             "rules": rules,
             "defaults": {
-                "livenessProbe": self.defaults.liveness.json(),
+                "livenessProbe": liveness,
                 "readinessProbe": self.defaults.readiness.json(),
                 "startupProbe": self.defaults.startup.json(),
+                "addStartupProbe": self.defaults.add_startup_probe,
+                "addPreStopSleepSeconds": self.defaults.pre_stop_sleep_seconds,
                 "unknownIntent": if self.defaults.fill_unknown { "fill" } else { "leave" },
             },
             "startup": { "allowanceSeconds": self.startup.allowance_seconds },

@@ -163,8 +163,8 @@ mod tests {
     fn reads_what_is_written() {
         let text = format!(
             "{HEAD}profile: strict\nrules:\n  aggressive-liveness: {{ action: deny, params: {{ minToleranceSeconds: 15 }} }}\n  missing-readiness: off\n  \
-             no-startup-allowance:\n    params: {{ minSeconds: 60 }}\ndefaults:\n  livenessProbe: {{ initialDelaySeconds: 60, timeoutSeconds: leave }}\n  \
-             unknownIntent: leave\nownedObjects: skip\nonInternalError: fail\n"
+             no-startup-allowance:\n    params: {{ minSeconds: 60 }}\ndefaults:\n  livenessProbe: {{ initialDelaySeconds: 60, timeoutSeconds: leave, terminationGracePeriodSeconds: auto }}\n  \
+             addStartupProbe: true\n  addPreStopSleepSeconds: 5\n  unknownIntent: leave\nownedObjects: skip\nonInternalError: fail\n"
         );
         let policy = load(&text).expect("a valid policy");
         assert_eq!(policy.profile, Profile::Strict);
@@ -179,6 +179,9 @@ mod tests {
         assert_eq!(policy.defaults.liveness.initial_delay, FillWith::Value(60));
         assert_eq!(policy.defaults.liveness.timeout, FillWith::Leave);
         assert_eq!(policy.defaults.liveness.failure_threshold, FillWith::Auto);
+        assert_eq!(policy.defaults.liveness_grace, FillWith::Auto);
+        assert!(policy.defaults.add_startup_probe);
+        assert_eq!(policy.defaults.pre_stop_sleep_seconds, 5);
         assert!(!policy.defaults.fill_unknown);
     }
 
@@ -238,10 +241,30 @@ mod tests {
             ],
         );
         check(
+            &format!(
+                "{HEAD}defaults:\n  addStartupProbe: maybe\n  addPreStopSleepSeconds: 301\n  readinessProbe: {{ terminationGracePeriodSeconds: 5 }}\n  livenessProbe: {{ terminationGracePeriodSeconds: 0 }}\n"
+            ),
+            &[
+                "4:20: defaults.addStartupProbe: found \"maybe\", expected `true` or `false`",
+                "5:27: defaults.addPreStopSleepSeconds: 301 is out of range: it must be a whole number from 0 to 300",
+                "6:21: defaults.readinessProbe: unknown key `terminationGracePeriodSeconds`; known here: failureThreshold, initialDelaySeconds, periodSeconds, timeoutSeconds",
+                "7:51: defaults.livenessProbe.terminationGracePeriodSeconds: 0 is out of range: it must be a whole number from 1 to 2147483647",
+            ],
+        );
+        check(
             &format!("{HEAD}profile: strict\nprofile: baseline\n"),
             &["4:1: `profile` stands here a second time; first on line 3"],
         );
         check(&format!("{HEAD}---\n{HEAD}"), &["4:1: a second document; a policy is one"]);
+        check(
+            &format!("{HEAD}profile: strickt\nownedObjects: 3\nonInternalError: never\nstartup: {{ allowanceSeconds: 9999 }}\n"),
+            &[
+                "3:10: profile: unknown value `strickt`, did you mean `strict`?",
+                "4:15: ownedObjects: found 3, expected `warn`, `skip` or `deny`",
+                "5:18: onInternalError: found \"never\", expected `allow` or `fail`",
+                "6:30: startup.allowanceSeconds: 9999 is out of range: it must be a whole number from 0 to 3600",
+            ],
+        );
         check("- 1\n", &["1:1: found a list, expected a map"]);
     }
 }

@@ -81,11 +81,17 @@ impl ActionWord {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct DefaultsFile {
     /// Liveness probes.
-    pub(super) liveness_probe: ProbeDefaultsFile,
+    pub(super) liveness_probe: LivenessDefaultsFile,
     /// Readiness probes.
     pub(super) readiness_probe: ProbeDefaultsFile,
     /// Startup probes.
     pub(super) startup_probe: ProbeDefaultsFile,
+    /// Adds a startup probe where there is a liveness probe and no startup probe: the same handler, with numbers that give the container time to start.
+    pub(super) add_startup_probe: bool,
+    /// Adds `lifecycle.preStop.sleep` with so many seconds to containers of long-running workloads that declare a port and have no preStop hook. At most
+    /// half of the grace period is taken. 0 adds nothing. Needs Kubernetes 1.30 or newer.
+    #[schemars(range(min = 0, max = 300))]
+    pub(super) add_pre_stop_sleep_seconds: i64,
     /// On CREATE by a client that leaves no trace of what its user wrote (Helm 3, client libraries): whether a value that equals Kubernetes' default
     /// counts as left out (`fill`) or as meant (`leave`).
     pub(super) unknown_intent: UnknownIntent,
@@ -118,6 +124,28 @@ pub(super) struct ProbeDefaultsFile {
     pub(super) failure_threshold: FillWord,
 }
 
+/// As for the other probes, and the grace period, which only liveness has filled in.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct LivenessDefaultsFile {
+    /// Seconds before the first run.
+    #[schemars(schema_with = "from_zero")]
+    initial_delay_seconds: FillWord,
+    /// Seconds until a run counts as failed; never filled in above the period.
+    #[schemars(schema_with = "from_one")]
+    timeout_seconds: FillWord,
+    /// Seconds between two runs. There is no computed value: `auto` leaves it.
+    #[schemars(schema_with = "from_one")]
+    period_seconds: FillWord,
+    /// Failures in a row that count.
+    #[schemars(schema_with = "from_one")]
+    failure_threshold: FillWord,
+    /// Seconds between signal and kill after liveness failed. Left out means `leave`: the pod's, which may be long on purpose. `auto` gives 30 where the
+    /// pod's exceeds 120 and the preStop hook is known to be shorter.
+    #[schemars(schema_with = "from_one")]
+    termination_grace_period_seconds: FillWord,
+}
+
 /// A number, `auto` or `leave`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(untagged)]
@@ -142,6 +170,12 @@ impl DefaultsFile {
     pub(super) fn compile(&self) -> Defaults {
         Defaults {
             liveness: self.liveness_probe.compile(),
+            liveness_grace: match &self.liveness_probe.termination_grace_period_seconds {
+                FillWord::Absent => FillWith::Leave,
+                word => word.fill(),
+            },
+            add_startup_probe: self.add_startup_probe,
+            pre_stop_sleep_seconds: self.add_pre_stop_sleep_seconds,
             readiness: self.readiness_probe.compile(),
             startup: self.startup_probe.compile(),
             fill_unknown: self.unknown_intent == UnknownIntent::Fill,
@@ -151,16 +185,26 @@ impl DefaultsFile {
 
 impl ProbeDefaultsFile {
     fn compile(&self) -> ProbeDefaults {
-        let period = match self.period_seconds.fill() {
-            FillWith::Auto => FillWith::Leave,
-            other => other,
-        };
-        ProbeDefaults {
-            initial_delay: self.initial_delay_seconds.fill(),
-            timeout: self.timeout_seconds.fill(),
-            period,
-            failure_threshold: self.failure_threshold.fill(),
-        }
+        compile(&self.initial_delay_seconds, &self.timeout_seconds, &self.period_seconds, &self.failure_threshold)
+    }
+}
+
+impl LivenessDefaultsFile {
+    fn compile(&self) -> ProbeDefaults {
+        compile(&self.initial_delay_seconds, &self.timeout_seconds, &self.period_seconds, &self.failure_threshold)
+    }
+}
+
+fn compile(initial_delay: &FillWord, timeout: &FillWord, period: &FillWord, failure_threshold: &FillWord) -> ProbeDefaults {
+    let period = match period.fill() {
+        FillWith::Auto => FillWith::Leave,
+        other => other,
+    };
+    ProbeDefaults {
+        initial_delay: initial_delay.fill(),
+        timeout: timeout.fill(),
+        period,
+        failure_threshold: failure_threshold.fill(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Checks a parsed file against the schema generated from our own types, and reports everything that is wrong with its place.
 //!
-//! This is the part of JSON Schema that those types need (`type`, `enum`, `properties`, `required`, `additionalProperties`, `anyOf`, `minimum`,
+//! This is the part of JSON Schema that those types need (`type`, `enum`, `oneOf` of constants, `properties`, `required`, `additionalProperties`, `anyOf`, `minimum`,
 //! `maximum`), not a general validator: a general one reports no positions and no "did you mean".
 
 use serde_json::Value as Json;
@@ -31,9 +31,9 @@ pub(super) fn validate(schema: &Json, node: &Node<'_>, path: &str, errors: &mut 
         errors.push(mismatch(schema, node, path));
         return;
     }
-    if let Some(allowed) = schema["enum"].as_array() {
+    if let Some(allowed) = allowed(schema) {
         if !allowed.iter().any(|allowed| same(allowed, node)) {
-            errors.push(not_allowed(schema, allowed, node, path));
+            errors.push(not_allowed(schema, &allowed, node, path));
         }
         return;
     }
@@ -91,10 +91,7 @@ fn accepts_type(schema: &Json, node: &Node<'_>) -> bool {
         Json::String(name) => matches(name),
         Json::Array(names) => names.iter().filter_map(Json::as_str).any(matches),
         // An enum alone takes any scalar: which of them is a question of its values.
-        _ => match schema["enum"].as_array() {
-            Some(_) => matches!(node.value, Value::String(_) | Value::Bool(_)),
-            None => true,
-        },
+        _ => allowed(schema).is_none() || matches!(node.value, Value::String(_) | Value::Bool(_)),
     }
 }
 
@@ -117,9 +114,15 @@ fn mismatch(schema: &Json, node: &Node<'_>, path: &str) -> PolicyError {
     PolicyError::at(node.span.start, path, format!("found {found}, expected {}", expectation(schema)))
 }
 
-fn not_allowed(schema: &Json, allowed: &[Json], node: &Node<'_>, path: &str) -> PolicyError {
+/// The values of an enumeration: `enum`, or one `const` for each documented variant.
+fn allowed(schema: &Json) -> Option<Vec<&Json>> {
+    let listed = schema["enum"].as_array().map(|values| values.iter().collect());
+    listed.or_else(|| schema["oneOf"].as_array()?.iter().map(|variant| variant.get("const")).collect())
+}
+
+fn not_allowed(schema: &Json, allowed: &[&Json], node: &Node<'_>, path: &str) -> PolicyError {
     let found = node.as_str().unwrap_or_default();
-    match closest(found, allowed.iter().filter_map(Json::as_str)) {
+    match closest(found, allowed.iter().filter_map(|value| value.as_str())) {
         Some(near) => PolicyError::at(node.span.start, path, format!("unknown value `{found}`, did you mean `{near}`?")),
         None => mismatch(schema, node, path),
     }
@@ -142,8 +145,8 @@ fn expectation(schema: &Json) -> String {
     if let Some(branches) = schema["anyOf"].as_array() {
         return branches.iter().map(expectation).collect::<Vec<_>>().join(", or ");
     }
-    if let Some(allowed) = schema["enum"].as_array() {
-        let words: Vec<String> = allowed.iter().filter_map(Json::as_str).map(|word| format!("`{word}`")).collect();
+    if let Some(allowed) = allowed(schema) {
+        let words: Vec<String> = allowed.iter().filter_map(|value| value.as_str()).map(|word| format!("`{word}`")).collect();
         return match words.split_last() {
             Some((last, [])) => last.clone(),
             Some((last, rest)) => format!("{} or {last}", rest.join(", ")),

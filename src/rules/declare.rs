@@ -11,6 +11,11 @@ use crate::policy::{Action, Profile};
 pub trait Rule: Send + Sync {
     /// Reports what is wrong with the workload.
     fn check(&self, cx: &Context<'_>, out: &mut Findings);
+
+    /// What is wrong with the parameters, beyond their types.
+    fn refuse(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A rule ready to judge, and its parameters spelt out.
@@ -28,8 +33,8 @@ pub struct RuleDef {
     pub actions: [Action; 3],
     /// Parameters that a profile sets apart from the defaults, as JSON, in the same order; empty where there are none.
     pub profile_params: [&'static str; 3],
-    /// A rule that says the same more severely: where that one fires with at least this action, this one is silent.
-    pub covered_by: Option<&'static str>,
+    /// Rules that say the same better: where one of them fires at the same place with at least this action, this one is silent.
+    pub covered_by: &'static [&'static str],
     /// What `probekeeper fix --unsafe` does about it, as a clause; empty where it does nothing.
     pub rewrite: &'static str,
     /// Makes the rule from parameters; the error says which one is wrong.
@@ -82,7 +87,7 @@ macro_rules! declare_rule {
         why: $why:literal,
         actions: [$baseline:ident, $recommended:ident, $strict:ident],
         $( profile_params: [$baseline_params:literal, $recommended_params:literal, $strict_params:literal], )?
-        $( covered_by: $covered_by:literal, )?
+        $( covered_by: $( $covered_by:literal )|+, )?
         $( rewrite: $rewrite:literal, )?
     ) => {
         $(#[doc = $doc])+
@@ -108,10 +113,13 @@ macro_rules! declare_rule {
                 $crate::policy::Action::$strict,
             ],
             profile_params: declare_rule!(@params $($baseline_params, $recommended_params, $strict_params)?),
-            covered_by: declare_rule!(@option $($covered_by)?),
+            covered_by: &[$( $( $covered_by ),+ )?],
             rewrite: concat!($($rewrite)?),
             build: |params| {
                 let rule: $name = serde_json::from_value(params).map_err(|error| $crate::model::explain(&error))?;
+                if let Some(problem) = $crate::rules::Rule::refuse(&rule) {
+                    return Err(problem);
+                }
                 let params = serde_json::to_value(&rule).map_err(|error| error.to_string())?;
                 Ok((Box::new(rule), params))
             },
@@ -121,6 +129,4 @@ macro_rules! declare_rule {
     };
     (@params) => { ["", "", ""] };
     (@params $baseline:literal, $recommended:literal, $strict:literal) => { [$baseline, $recommended, $strict] };
-    (@option) => { None };
-    (@option $value:literal) => { Some($value) };
 }

@@ -2,7 +2,8 @@
 
 use super::RuleDef;
 use crate::{
-    model::{Container, Edit, Host, Leaf, Probe, ProbeKind, Scalar, Workload, classify_host},
+    graph::Around,
+    model::{Container, Edit, Leaf, Probe, ProbeKind, Scalar, Workload},
     policy::Action,
 };
 
@@ -11,18 +12,14 @@ use crate::{
 pub struct Context<'w> {
     /// The object as it would be stored.
     pub workload: &'w Workload<'w>,
+    /// What is known of the objects around it; `None` where nothing is, as for a single object. A rule that needs them is then silent.
+    pub around: Option<Around<'w>>,
 }
 
-impl<'w> Context<'w> {
-    /// Handler field and host of a probe that asks another machine. An address on the node's network may be the pod's own, and is not reported: when
-    /// unsure, no finding.
-    pub fn other_host<'p>(&self, probe: &'p Probe<'_>) -> Option<(&'static str, &'p str)>
-    where
-        'w: 'p,
-    {
-        let (handler, host) = probe.handler()?.host()?;
-        let maybe_own = self.workload.host_network && host.parse::<std::net::IpAddr>().is_ok();
-        (classify_host(Some(host)) == Host::Other && !maybe_own).then_some((handler, host))
+impl Context<'_> {
+    /// [`Workload::other_host`].
+    pub fn other_host<'p>(&self, probe: &'p Probe<'_>) -> Option<(&'static str, &'p str)> {
+        self.workload.other_host(probe)
     }
 }
 
@@ -48,6 +45,8 @@ pub struct Finding {
     /// What to change so that the rule is silent, as pointers from the object's root; empty where nothing can be proposed for certain. It changes what
     /// the author wrote, so only `probekeeper fix --unsafe` carries it out. A rule that ever gives one says so in its declaration.
     pub rewrite: Vec<Edit>,
+    /// A secret stands there or near it: its surroundings are not to be shown.
+    pub secret: bool,
 }
 
 impl Finding {
@@ -81,6 +80,12 @@ impl Finding {
     /// Where the finding is about a probe as a whole: proposes another value for one of its numbers.
     pub fn rewrite_leaf(&mut self, leaf: Leaf, value: i64) -> &mut Self {
         self.rewrite.push(Edit::set(format!("{}/{}", self.pointer, leaf.field()), value));
+        self
+    }
+
+    /// Marks the place as one that must not be quoted.
+    pub fn secret(&mut self) -> &mut Self {
+        self.secret = true;
         self
     }
 
@@ -169,6 +174,11 @@ impl Findings {
         self.push(Some(container), None, pointer, message, help)
     }
 
+    /// Reports something about the pod as a whole. `pointer` is absolute.
+    pub fn pod(&mut self, pointer: String, message: String, help: String) -> &mut Finding {
+        self.push(None, None, pointer, message, help)
+    }
+
     fn push(
         &mut self,
         container: Option<&Container<'_>>,
@@ -188,7 +198,25 @@ impl Findings {
             help,
             badness: 0,
             rewrite: Vec::new(),
+            secret: false,
         });
         &mut self.list[at]
+    }
+}
+
+/// A name cut to at most `runes` characters: names of 253 are allowed, messages of that length are not read.
+pub(super) fn shorten(name: &str, runes: usize) -> String {
+    if name.chars().count() <= runes {
+        return name.to_owned();
+    }
+    name.chars().take(runes.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// `a, b and 3 more`, each name cut where it is very long.
+pub(super) fn listed<'n>(names: impl IntoIterator<Item = &'n str>, shown: usize) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| shorten(name, 30)).collect();
+    match names.split_at_checked(shown) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => names.join(", "),
     }
 }

@@ -63,7 +63,7 @@ impl Rule for LivenessNotSlowerThanReadiness {
                 continue;
             }
             let (l, r) = (liveness.timing(), readiness.timing());
-            let acted = r.failure_threshold.saturating_mul(r.period).saturating_add(r.timeout);
+            let acted = r.acted();
             if l.tolerance() > acted {
                 continue;
             }
@@ -79,7 +79,9 @@ impl Rule for LivenessNotSlowerThanReadiness {
             );
             let finding =
                 out.probe(cx, container, ProbeKind::Liveness, "", message, help).badness(acted.saturating_sub(l.tolerance()));
-            let chosen = liveness.defaulted(Leaf::FailureThreshold) != Leaf::FailureThreshold.api_default();
+            let threshold = Leaf::FailureThreshold;
+            let chosen = liveness.defaulted(threshold) != threshold.api_default()
+                && !cx.workload.is_filled(container, ProbeKind::Liveness, threshold);
             if self.deny_only_chosen_threshold && !chosen {
                 finding.at_most(Action::Warn);
             }

@@ -1,4 +1,5 @@
-use super::{Context, Findings, Rule};
+use super::{Context, Findings, Rule, finding::shorten};
+use crate::graph::Service;
 use crate::model::{Container, ProbeKind, is_mesh_sidecar};
 
 declare_rule! {
@@ -6,7 +7,8 @@ declare_rule! {
     ///
     /// ## What it does
     ///
-    /// Fires when a container of a long-running workload declares a port and has no readiness probe. Containers of service meshes, and containers whose
+    /// Fires when a container of a long-running workload declares a port and has no readiness probe; also when it is the only one of its pod and a Service
+    /// of the set selects it, declared ports or not. Containers of service meshes, and containers whose
     /// ports are all for metrics, are left out: no Service sends them requests.
     ///
     /// ## Why it is bad
@@ -31,6 +33,7 @@ declare_rule! {
     id: "missing-readiness",
     why: "it gets requests before it can answer them, and keeps getting them when it cannot",
     actions: [Audit, Warn, Deny],
+    covered_by: "liveness-without-readiness",
 }
 
 impl Rule for MissingReadiness {
@@ -39,11 +42,16 @@ impl Rule for MissingReadiness {
             return;
         }
         for container in &cx.workload.containers {
-            if container.probe(ProbeKind::Readiness).is_some() || is_mesh_sidecar(container) {
+            if container.probe(ProbeKind::Readiness).is_some() {
                 continue;
             }
-            let Some(port) = serving_port(container) else { continue };
-            let message = format!("serves on port {port}, but has no readiness probe");
+            let (message, port) = match (container.serving_port(), served_by(cx, container)) {
+                (Some(port), _) => (format!("serves on port {port}, but has no readiness probe"), port),
+                (None, Some((service, port))) => {
+                    (format!("Service \"{}\" sends it requests, but it has no readiness probe", shorten(&service.name, 63)), port)
+                }
+                (None, None) => continue,
+            };
             let help =
                 format!("readinessProbe:\n  httpGet:            # or tcpSocket, grpc, exec\n    path: /ready\n    port: {port}");
             out.container(cx, container, "", message, help);
@@ -51,11 +59,12 @@ impl Rule for MissingReadiness {
     }
 }
 
-/// Name or number of the first port that is not for metrics.
-fn serving_port(container: &Container<'_>) -> Option<String> {
-    container.ports.iter().find_map(|port| match (port.name.as_deref(), port.container_port) {
-        (Some(name), _) if ["metrics", "prometheus", "prom"].iter().any(|word| name.split('-').any(|part| part == *word)) => None,
-        (Some(name), _) if !name.is_empty() => Some(name.to_owned()),
-        (_, number) => number.map(|number| number.to_string()),
-    })
+/// The Service that sends requests to a container without declared ports, and the port it sends them to. Of several containers any may be meant.
+fn served_by<'c>(cx: &Context<'c>, container: &Container<'_>) -> Option<(&'c Service, String)> {
+    let mut others = cx.workload.containers.iter().filter(|other| !is_mesh_sidecar(other));
+    if !container.ports.is_empty() || others.nth(1).is_some() {
+        return None;
+    }
+    let around = cx.around?;
+    around.services().find_map(|service| Some((service, around.targets(service).first()?.to_string())))
 }

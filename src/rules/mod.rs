@@ -7,15 +7,59 @@ mod declare;
 mod finding;
 
 mod aggressive_liveness;
+mod costly_exec;
+mod credential_in_header;
+mod default_timeout;
+mod exec_http_client;
+mod exec_ignores_http_status;
+mod exec_unexpanded_variable;
+mod explicit_host;
+mod frequent_exec;
+mod grpc_over_http;
+mod grpc_over_tcp;
 mod hair_trigger_liveness;
 mod liveness_calls_other_service;
+mod liveness_cannot_fail;
+mod liveness_checks_dependencies;
+mod liveness_never_restarts;
 mod liveness_not_slower_than_readiness;
+mod liveness_without_readiness;
+mod long_initial_delay;
 mod loopback_host;
+mod mesh_rewrite_disabled;
+mod missing_liveness;
+mod missing_prestop;
 mod missing_readiness;
+mod missing_startup;
+mod no_probes;
 mod no_startup_allowance;
+mod non_tcp_port;
+mod pdb_blocks_unready;
+mod prestop_exceeds_grace;
+mod probe_changes_state;
+mod probe_grace_below_prestop;
+mod probe_on_job;
+mod readiness_calls_data_store;
 mod readiness_calls_other_service;
 mod readiness_cannot_fail;
+mod readiness_cycle;
+mod redundant_initial_delay;
+mod required_probes;
+mod same_liveness_and_readiness;
+mod scheme_mismatch;
+mod service_ignores_readiness;
+mod service_port_mismatch;
+mod single_failure_liveness;
+mod single_failure_readiness;
+mod slow_readiness;
+mod slow_recovery;
+mod slow_termination;
+mod startup_budget_too_large;
+mod startup_budget_too_small;
+mod startup_exceeds_progress_deadline;
+mod startup_probe_alone;
 mod timeout_exceeds_period;
+mod undeclared_port;
 mod unknown_port_name;
 mod unusable_path;
 
@@ -28,15 +72,59 @@ pub static RULES: &[&RuleDef] = &[
     &unknown_port_name::DEF,
     &unusable_path::DEF,
     &loopback_host::DEF,
+    &explicit_host::DEF,
+    &non_tcp_port::DEF,
+    &scheme_mismatch::DEF,
+    &grpc_over_http::DEF,
+    &undeclared_port::DEF,
+    &mesh_rewrite_disabled::DEF,
+    &probe_changes_state::DEF,
     &liveness_calls_other_service::DEF,
     &readiness_calls_other_service::DEF,
+    &readiness_calls_data_store::DEF,
+    &readiness_cycle::DEF,
     &readiness_cannot_fail::DEF,
+    &liveness_cannot_fail::DEF,
+    &exec_unexpanded_variable::DEF,
+    &exec_ignores_http_status::DEF,
     &hair_trigger_liveness::DEF,
     &aggressive_liveness::DEF,
+    &single_failure_liveness::DEF,
     &liveness_not_slower_than_readiness::DEF,
+    &same_liveness_and_readiness::DEF,
+    &liveness_checks_dependencies::DEF,
     &no_startup_allowance::DEF,
+    &startup_budget_too_small::DEF,
+    &startup_exceeds_progress_deadline::DEF,
+    &startup_budget_too_large::DEF,
+    &startup_probe_alone::DEF,
+    &long_initial_delay::DEF,
+    &redundant_initial_delay::DEF,
+    &single_failure_readiness::DEF,
+    &slow_readiness::DEF,
+    &slow_recovery::DEF,
     &timeout_exceeds_period::DEF,
+    &default_timeout::DEF,
+    &prestop_exceeds_grace::DEF,
+    &probe_grace_below_prestop::DEF,
+    &slow_termination::DEF,
+    &liveness_never_restarts::DEF,
+    &probe_on_job::DEF,
+    &liveness_without_readiness::DEF,
     &missing_readiness::DEF,
+    &grpc_over_tcp::DEF,
+    &exec_http_client::DEF,
+    &frequent_exec::DEF,
+    &costly_exec::DEF,
+    &service_port_mismatch::DEF,
+    &service_ignores_readiness::DEF,
+    &pdb_blocks_unready::DEF,
+    &no_probes::DEF,
+    &missing_liveness::DEF,
+    &missing_startup::DEF,
+    &missing_prestop::DEF,
+    &credential_in_header::DEF,
+    &required_probes::DEF,
 ];
 
 /// The rule of an identifier.

@@ -1,13 +1,13 @@
 use super::{Context, Findings, Rule};
-use crate::model::{Handler, ProbeKind, cannot_fail};
+use crate::model::{Container, ProbeKind, Reading};
 
 declare_rule! {
     /// A readiness probe runs a command that always succeeds.
     ///
     /// ## What it does
     ///
-    /// Fires when the `exec` command of a readiness probe can only exit 0: `true`, `echo`, `exit 0`, or a shell script that ends in `|| true`.
-    /// A command that cannot be read with certainty is taken to be able to fail.
+    /// Fires when the `exec` command of a readiness probe can only exit 0: `true`, `echo`, `printf`, `sleep` within the timeout, `exit 0`, or a shell
+    /// script that ends in one of those whatever happens before, as in `|| true`. A command that cannot be read with certainty is taken to be able to fail.
     ///
     /// ## Why it is bad
     ///
@@ -36,14 +36,24 @@ declare_rule! {
 impl Rule for ReadinessCannotFail {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
         for container in &cx.workload.containers {
-            let Some(probe) = container.valid_probe(ProbeKind::Readiness) else { continue };
-            let Some(Handler::Exec(exec)) = probe.handler() else { continue };
-            if let Some(reason) = cannot_fail(exec, probe.timing().timeout) {
-                let message = format!("readiness cannot fail: the command {reason}");
-                let help = "readinessProbe:\n  httpGet:          # or tcpSocket, grpc, or a command that can exit non-zero\n    path: /ready\n    port: ..."
-                    .to_owned();
-                out.probe(cx, container, ProbeKind::Readiness, "exec/command", message, help);
-            }
+            report(*cx, out, container, ProbeKind::Readiness);
         }
     }
+}
+
+/// Reports a probe whose command always exits 0.
+pub(super) fn report(cx: Context<'_>, out: &mut Findings, container: &Container<'_>, kind: ProbeKind) {
+    let Some(probe) = container.valid_probe(kind) else { return };
+    let Some(reason) =
+        Reading::of_probe(probe, container, cx.workload).and_then(|reading| reading.cannot_fail(probe.timing().timeout))
+    else {
+        return;
+    };
+    let message = format!("{} cannot fail: the command {reason}", kind.word());
+    let path = if kind == ProbeKind::Readiness { "/ready" } else { "/healthz" };
+    let help = format!(
+        "{}:\n  httpGet:          # or tcpSocket, grpc, or a command that can exit non-zero\n    path: {path}\n    port: ...",
+        kind.field()
+    );
+    out.probe(&cx, container, kind, "exec/command", message, help);
 }

@@ -1,12 +1,14 @@
-use super::{Context, Findings, Rule};
-use crate::model::Edit;
+use super::{Context, Findings, Rule, finding::shorten};
+use crate::graph::Around;
+use crate::model::{Edit, Handler, ProbeKind};
 
 declare_rule! {
     /// A probe's timeout is longer than its period.
     ///
     /// ## What it does
     ///
-    /// Fires when `timeoutSeconds` is greater than `periodSeconds`.
+    /// Fires when `timeoutSeconds` is greater than `periodSeconds`. For a readiness `httpGet` behind a Service that Google's load balancer controller serves
+    /// (an Ingress of class `gce` in the set names it, or it has the annotation `cloud.google.com/neg`), also when the two are equal.
     ///
     /// ## Why it is bad
     ///
@@ -54,6 +56,18 @@ impl Rule for TimeoutExceedsPeriod {
                     finding.badness(timing.timeout - timing.period);
                     let period = format!("{}/periodSeconds", cx.workload.probe_pointer(container, kind));
                     finding.rewrite.push(Edit::set(period, timing.timeout));
+                } else if timing.timeout == timing.period
+                    && kind == ProbeKind::Readiness
+                    && matches!(probe.handler(), Some(Handler::HttpGet(_)))
+                    && let Some(service) = cx.around.and_then(Around::gce_service)
+                {
+                    let message = format!(
+                        "timeout of {} s is not below the period, and the load balancer of Service \"{}\" copies both",
+                        timing.timeout,
+                        shorten(&service.name, 63)
+                    );
+                    let help = format!("{}:\n  periodSeconds: {}", kind.field(), timing.timeout.saturating_add(1));
+                    out.probe(cx, container, kind, "timeoutSeconds", message, help);
                 }
             }
         }

@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::Handler;
+use crate::{model::Handler, rules::finding::shorten};
 
 declare_rule! {
     /// The path of an `httpGet` probe is not what gets requested.
@@ -42,9 +42,9 @@ impl Rule for UnusablePath {
                 let Some(Handler::HttpGet(http)) = probe.handler() else { continue };
                 let path = http.path.as_deref().unwrap_or_default();
                 let Some(sent) = sent_instead(path) else { continue };
-                let shown = shorten(path);
+                let shown = shorten(path, 40);
                 let message = match &sent {
-                    Sent::Path(sent) => format!("path \"{shown}\" is sent as \"{}\"", shorten(sent)),
+                    Sent::Path(sent) => format!("path \"{shown}\" is sent as \"{}\"", shorten(sent, 40)),
                     Sent::Nothing => format!("path \"{shown}\" reads as a URL without a path: every request fails"),
                 };
                 let proposed = match &sent {
@@ -94,13 +94,6 @@ fn sent_instead(path: &str) -> Option<Sent> {
         None if rest.is_empty() => Sent::Path("/".to_owned()),
         None => Sent::Nothing,
     })
-}
-
-fn shorten(path: &str) -> String {
-    match path.char_indices().nth(40) {
-        Some((at, _)) => format!("{}...", &path[..at]),
-        None => path.to_owned(),
-    }
 }
 
 #[cfg(test)]

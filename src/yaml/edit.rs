@@ -180,8 +180,15 @@ impl<'t> Page<'t> {
             (_, None) if present => Err((start, FROM_ANCHOR)),
             (_, Some(mine)) if mine.alias => Err((mine.key.span.start, FROM_ANCHOR)),
             (_, Some(mine)) if self.shared.contains(&mine.node.span.start.offset) => Err((mine.key.span.start, SHARED)),
-            (Change::Set(value), Some(mine)) => self.set(map, *mine, value).map(|splice| vec![splice]),
-            (Change::Set(value), None) => Ok(self.add(map, &own, &key, value)),
+            (Change::Set(value), Some(mine)) => self.set(map, *mine, |style| written(value, style)).map(|splice| vec![splice]),
+            (Change::Set(value), None) => Ok(self.add(map, &own, &key, |style| written(value, style))),
+            (Change::Insert(_), Some(mine)) if !mine.node.is_null() => {
+                Err((mine.key.span.start, "something stands there already"))
+            }
+            (Change::Insert(value), Some(mine)) => {
+                self.set(map, *mine, |style| in_brackets(value, style)).map(|splice| vec![splice])
+            }
+            (Change::Insert(value), None) => Ok(self.add(map, &own, &key, |style| in_brackets(value, style))),
             (_, Some(mine)) if self.document.duplicates.iter().any(|twice| twice.last == mine.key.span) => {
                 Err((mine.key.span.start, "the key is given twice"))
             }
@@ -217,7 +224,7 @@ impl<'t> Page<'t> {
         Ok(node)
     }
 
-    fn set(&self, map: &Node<'_>, own: Own<'t>, value: &Scalar) -> Result<Splice, Refusal> {
+    fn set(&self, map: &Node<'_>, own: Own<'t>, value: impl Fn(Option<char>) -> String) -> Result<Splice, Refusal> {
         let Own { key, node, .. } = own;
         if matches!(node.value, Value::Map(_) | Value::Seq(_)) {
             return Err((key.span.start, "a list or mapping stands here"));
@@ -234,7 +241,7 @@ impl<'t> Page<'t> {
         // A text in place of a number, where everything is in quotes: JSON.
         let json = || (self.is_flow(map) && self.quotes_key(key)).then_some('"');
         let style = if node.quoted { old.chars().next() } else { json() };
-        let new = written(value, style);
+        let new = value(style);
         if !old.is_empty() {
             return Ok(Splice { range, text: new });
         }
@@ -248,12 +255,12 @@ impl<'t> Page<'t> {
         }
     }
 
-    fn add(&self, map: &Node<'t>, own: &[Own<'t>], key: &str, value: &Scalar) -> Vec<Splice> {
+    fn add(&self, map: &Node<'t>, own: &[Own<'t>], key: &str, value: impl Fn(Option<char>) -> String) -> Vec<Splice> {
         let last = own.iter().max_by_key(|own| own.key.span.start.offset);
         let quoted = last.is_some_and(|last| self.quotes_key(last.key));
         let entry = |separator: &str| {
             let key = if quoted { written(&key.into(), Some('"')) } else { key.to_owned() };
-            let value = written(value, (quoted && self.is_flow(map)).then_some('"'));
+            let value = value((quoted && self.is_flow(map)).then_some('"'));
             [&key, separator, &value].concat()
         };
         if self.is_flow(map) {
@@ -643,6 +650,27 @@ fn written(value: &Scalar, quote: Option<char>) -> String {
             json::write_string(text, &mut quoted);
             quoted
         }
+    }
+}
+
+/// A value on one line, with its collections in brackets.
+fn in_brackets(value: &serde_json::Value, quote: Option<char>) -> String {
+    use serde_json::Value as Json;
+    match value {
+        Json::Object(entries) => {
+            let entry = |(key, value): (&String, &Json)| {
+                let key = written(&Scalar::Text(key.clone()), quote);
+                format!("{key}: {}", in_brackets(value, quote))
+            };
+            // What a probe asks stands before its numbers.
+            let (first, rest): (Vec<_>, Vec<_>) = entries.iter().partition(|(_, value)| value.is_object());
+            format!("{{ {} }}", first.into_iter().chain(rest).map(entry).collect::<Vec<_>>().join(", "))
+        }
+        Json::Array(items) => {
+            format!("[{}]", items.iter().map(|item| in_brackets(item, quote)).collect::<Vec<_>>().join(", "))
+        }
+        Json::String(text) => written(&Scalar::Text(text.clone()), quote),
+        other => other.to_string(),
     }
 }
 

@@ -177,6 +177,18 @@ fn json() {
 }
 
 #[test]
+fn a_secret_beside_a_finding_is_not_shown() {
+    let header =
+        "livenessProbe: { httpGet: { port: 80, httpHeaders: [{ value: s3cr3t, name: Authorization }] } }\n        readinessProbe";
+    let folder = folder(&[("a.yaml", &good("a").replace("readinessProbe", header))]);
+    for format in ["text", "json"] {
+        let shown = run(folder.path(), &["lint", "--format", format, "a.yaml"], "").all();
+        assert!(shown.contains("Authorization") && shown.contains("credential-in-header"), "{shown}");
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+    }
+}
+
+#[test]
 fn clean() {
     let run = run(folder(&[("a.yaml", &good("a"))]).path(), &["lint", "."], "");
     assert_snapshot!(run.all(), @r#"
@@ -237,7 +249,7 @@ fn wrong_types_are_errors_with_a_place() {
     assert_snapshot!(run.all(), @r#"
     1 file, 0 workloads: no findings; 1 error
     --- stderr
-    a.yaml:12:65: the API server would refuse this: invalid type: a string, expected i64
+    a.yaml:12:65: the API server would refuse this: invalid type: a string, expected a whole number
     --- exit code 2
     "#);
 }

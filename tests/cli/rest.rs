@@ -113,6 +113,7 @@ fn policy_check() {
     assert!(good.code == 0 && good.stdout.starts_with("good.yaml: valid, profile strict, hash "), "{}", good.all());
     assert_snapshot!(run(folder.path(), &["policy", "check", "bad.yaml"], "").all(), @r#"
     --- stderr
+    bad.yaml:3:10: profile: unknown value `strickt`, did you mean `strict`?
     bad.yaml:5:3: rules: unknown rule `missing-readyness`, did you mean `missing-readiness`?
     --- exit code 2
     "#);

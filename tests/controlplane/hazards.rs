@@ -67,6 +67,17 @@ fn h2_what_the_author_set_stays() {
     }
 }
 
+/// What somebody edited by hand stays through later changes, also where it equals the API default.
+#[test]
+fn h2_what_was_edited_by_hand_stays_after_server_side_apply() {
+    edited_by_hand_stays("h2-edit-server-side", APPLY_SERVER_SIDE);
+}
+
+#[test]
+fn h2_what_was_edited_by_hand_stays_after_client_side_apply() {
+    edited_by_hand_stays("h2-edit-client-side", APPLY);
+}
+
 /// No handler is ever invented: a later probe of the author's own, with another handler, is taken.
 #[test]
 fn h3_a_probe_of_the_authors_own_can_be_added_later() {
@@ -330,6 +341,20 @@ fn defaults_can_be_declined() {
     let stored = namespace.get("deployment", "web");
     assert_eq!(first_container(&stored)["livenessProbe"]["timeoutSeconds"], 1);
     assert_eq!(stored["metadata"]["annotations"][RECORD], Value::Null);
+}
+
+fn edited_by_hand_stays(namespace: &str, apply: &[&str]) {
+    let namespace = Cluster::shared().namespace(namespace);
+    let _webhook = Webhook::start(&namespace, None);
+    namespace.kubectl_with(apply, &deployment(&flask())).ok();
+    let edit = json!({ "spec": { "template": { "spec": { "containers": [
+        { "name": "app", "livenessProbe": { "timeoutSeconds": 1 } }] } } } });
+    namespace.kubectl(&["patch", "deployment", "web", "-p", &edit.to_string()]).ok();
+    for image in ["registry.example/app:2", "registry.example/app:3"] {
+        namespace.kubectl(&["set", "image", "deployment/web", &format!("app={image}")]).ok();
+        let stored = namespace.get("deployment", "web");
+        assert_eq!(first_container(&stored)["livenessProbe"]["timeoutSeconds"], 1, "{image}");
+    }
 }
 
 fn named(name: &str, container: &Value) -> Value {

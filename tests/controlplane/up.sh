@@ -28,10 +28,13 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+# In a process group of its own: a ctrl-C at the terminal is for whoever holds our input, not for the servers.
 run() { # LOG COMMAND...
   local log=$1
   shift
+  set -m
   "$@" < /dev/null > "$dir/$log.log" 2>&1 &
+  set +m
   pids+=($!)
 }
 alive() { local p; for p in "${pids[@]}"; do kill -0 "$p" 2> /dev/null || return 1; done; }

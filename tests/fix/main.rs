@@ -23,5 +23,5 @@ fn fix(text: &str, all: bool) -> Fixed {
 }
 
 fn fix_file(path: &Path, all: bool) -> Fixed {
-    Fixer::new(Judge::new(Policy::builtin(Profile::Recommended), true), all).fix(&Input::Named(path.to_owned()))
+    Fixer::new(Judge::new(Policy::builtin(Profile::Recommended), true), all).fix(&[Input::Named(path.to_owned())]).remove(0)
 }

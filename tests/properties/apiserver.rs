@@ -60,7 +60,7 @@ impl Client {
             }
             Self::ServerSideApply => object["metadata"]["managedFields"] = json!([ownership("kubectl", "Apply", file)]),
             Self::Replace | Self::Helm => {
-                object["metadata"]["managedFields"] = json!([ownership("helm", "Update", &defaulted(file))])
+                object["metadata"]["managedFields"] = json!([ownership("helm", "Update", &defaulted(file))]);
             }
         }
     }
@@ -128,10 +128,9 @@ fn keep_what_nobody_wrote(object: &mut Value, stored: &Value, old_file: &Value, 
     for (pointer, ..) in probes(file) {
         for number in NUMBERS {
             let place = format!("{pointer}/{number}");
-            if file.pointer(&place).is_none() && old_file.pointer(&place).is_none() {
-                if let Some(value) = stored.pointer(&place) {
-                    object.pointer_mut(&pointer).unwrap()[number] = value.clone();
-                }
+            let written = file.pointer(&place).is_some() || old_file.pointer(&place).is_some();
+            if let (false, Some(value)) = (written, stored.pointer(&place)) {
+                object.pointer_mut(&pointer).unwrap()[number] = value.clone();
             }
         }
     }

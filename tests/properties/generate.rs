@@ -38,7 +38,7 @@ pub(crate) fn file() -> BoxedStrategy<Value> {
                 if sidecar {
                     container["restartPolicy"] = json!("Always");
                 } else {
-                    PROBES.iter().for_each(|probe| drop(container.as_object_mut().unwrap().remove(*probe)));
+                    container.as_object_mut().unwrap().retain(|field, _| !PROBES.contains(&field.as_str()));
                 }
                 container
             })
@@ -59,7 +59,7 @@ pub(crate) fn file() -> BoxedStrategy<Value> {
         |(kind, pod, progress_deadline, annotations)| {
             let mut object = json!({ "apiVersion": api_version(kind), "kind": kind.name(), "metadata": { "name": "web", "namespace": "shop" } });
             if annotations {
-                object["metadata"]["annotations"] = json!({ "team": "a" });
+                object["metadata"]["annotations"] = json!({ "team": "a", "sidecar.istio.io/rewriteAppHTTPProbers": "false" });
             }
             let mut place = &mut object;
             for part in kind.pod_spec_pointer().split('/').skip(1) {
@@ -84,14 +84,32 @@ fn api_version(kind: Kind) -> String {
 fn container() -> BoxedStrategy<Value> {
     // Two probes with the same handler are common, and rules look for them.
     let probes = [option::weighted(0.7, probe(1)), option::weighted(0.6, probe(3)), option::weighted(0.25, probe(1))];
-    (probes, any::<bool>(), any::<bool>(), option::weighted(0.2, select(vec!["X", "Y"])))
-        .prop_map(|(probes, ports, same, env)| {
+    let ports = prop_oneof![
+        4 => Just(Value::Null),
+        4 => Just(json!([{ "name": "http", "containerPort": 8080 }, { "containerPort": 9000 }])),
+        1 => Just(json!([{ "name": "https", "containerPort": 8080 }, { "name": "grpc", "containerPort": 9000 }])),
+        1 => Just(json!([{ "name": "http", "containerPort": 8080 }, { "name": "dns", "containerPort": 9000, "protocol": "UDP" }])),
+    ];
+    let grace = option::weighted(0.1, 1..=40_i64);
+    let hook = prop_oneof![
+        8 => Just(Value::Null),
+        1 => Just(json!({ "preStop": { "exec": { "command": ["sleep", "30"] } } })),
+        1 => Just(json!({ "preStop": { "exec": { "command": ["sh", "-c", "sleep 5; drain"] } } })),
+    ];
+    (probes, ports, any::<bool>(), option::weighted(0.2, select(vec!["X", "Y"])), hook, grace)
+        .prop_map(|(probes, ports, same, env, hook, grace)| {
             let mut container = json!({ "name": "", "image": "example.invalid/app:v1" });
-            if ports {
-                container["ports"] = json!([{ "name": "http", "containerPort": 8080 }, { "containerPort": 9000 }]);
+            for (field, value) in [("ports", ports), ("lifecycle", hook)] {
+                if !value.is_null() {
+                    container[field] = value;
+                }
             }
             if let Some(name) = env {
-                container["env"] = json!([{ "name": name, "value": "v" }]);
+                container["env"] = json!([
+                    { "name": name, "value": "v" },
+                    { "name": "POD_IP", "valueFrom": { "fieldRef": { "fieldPath": "status.podIP" } } },
+                    { "name": "DB_HOST", "value": "hunter2.db" },
+                ]);
             }
             for (field, probe) in PROBES.iter().zip(probes) {
                 if let Some(probe) = probe {
@@ -103,6 +121,9 @@ fn container() -> BoxedStrategy<Value> {
                 probe.retain(|field, _| NUMBERS.contains(&field.as_str()));
                 let handler = from.as_object().unwrap().iter().filter(|(field, _)| HANDLERS.contains(&field.as_str()));
                 probe.extend(handler.map(|(field, value)| (field.clone(), value.clone())));
+            }
+            if let (Some(seconds), Some(probe)) = (grace, container.get_mut(PROBES[0])) {
+                probe["terminationGracePeriodSeconds"] = json!(seconds);
             }
             container
         })
@@ -130,11 +151,25 @@ fn probe(max_successes: i64) -> BoxedStrategy<Value> {
 
 fn handler() -> BoxedStrategy<Value> {
     let port = select(vec![json!(8080), json!(9000), json!(15020), json!("http"), json!("nope"), json!(65535)]);
-    let host = option::weighted(0.2, select(vec!["localhost", "127.0.0.1", "::1", "db", "orders.shop.svc", "10.0.0.1"]));
+    let host = option::weighted(0.2, select(vec!["localhost", "127.0.0.1", "::1", "db", "orders.shop.svc", "10.0.0.1", "d\nb"]));
     let path = option::weighted(
         0.8,
-        select(vec!["/healthz", "/readyz", "/", "ready", "//x", "http://x/y", "a:b", "/\u{1f600}", "/a\n\tb\u{7f}", ""]),
+        select(vec![
+            "/healthz",
+            "/readyz",
+            "/quit",
+            "/",
+            "ready",
+            "//x",
+            "//a\n\u{1b}b",
+            "http://x/y",
+            "a:b",
+            "/\u{1f600}",
+            "/a\n\tb\u{7f}",
+            "",
+        ]),
     );
+    let header = option::weighted(0.1, prop_oneof!["[A-Za-z-]{1,6}", Just("Authorization".to_owned())]);
     let command = select(vec![
         json!(["true"]),
         json!(["cat", "/tmp/ready"]),
@@ -142,15 +177,24 @@ fn handler() -> BoxedStrategy<Value> {
         json!(["sh", "-c", "exit 0"]),
         json!(["sh", "-c", "curl -f localhost || true"]),
         json!(["sh", "-c", "sleep 1"]),
+        json!(["sh", "-c", "curl -s http://localhost:8080/ready || exit 1"]),
+        json!(["wget", "-q", "--spider", "http://localhost:8080/ready"]),
+        json!(["curl", "-f", "http://orders.shop:8080/ready"]),
+        json!(["pg_isready", "-h", "$(DB_HOST)"]),
+        json!(["redis-cli", "-h", "$(POD_IP)", "ping"]),
+        json!(["sh", "-c", "nc -z postgres 5432 && ps aux | grep java"]),
     ]);
     prop_oneof![
-        4 => (port.clone(), host.clone(), path, option::weighted(0.1, "[A-Za-z-]{1,6}")).prop_map(|(port, host, path, header)| {
+        4 => (port.clone(), host.clone(), path, header, option::weighted(0.1, select(vec!["HTTP", "HTTPS"]))).prop_map(|(port, host, path, header, scheme)| {
             let mut http = json!({ "port": port });
             if let Some(host) = host {
                 http["host"] = json!(host);
             }
             if let Some(path) = path {
                 http["path"] = json!(path);
+            }
+            if let Some(scheme) = scheme {
+                http["scheme"] = json!(scheme);
             }
             if let Some(header) = header {
                 http["httpHeaders"] = json!([{ "name": header, "value": "hunter2" }]);
@@ -168,7 +212,7 @@ fn handler() -> BoxedStrategy<Value> {
             Some(service) => json!({ "grpc": { "port": 9000, "service": service } }),
             None => json!({ "grpc": { "port": 9000 } }),
         }),
-        1 => command.prop_map(|command| json!({ "exec": { "command": command } })),
+        2 => command.prop_map(|command| json!({ "exec": { "command": command } })),
     ]
     .boxed()
 }

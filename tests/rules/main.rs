@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 use probekeeper::{
+    graph::{Fact, Graph, Member},
     model::Workload,
     policy::Action,
     rules::{Context, Finding, Findings, RULES, RuleDef},
@@ -15,31 +16,37 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What one rule, with the action `deny`, says about every workload in a text.
+/// What one rule, with the action `deny`, says about every workload in a text. All objects of the text are one set.
 fn findings(rule: &'static RuleDef, params: &str, text: &str) -> Vec<Finding> {
     let params = if params.is_empty() { serde_json::json!({}) } else { serde_json::from_str(params).expect("params are JSON") };
     let (check, _) = (rule.build)(params).unwrap_or_else(|error| panic!("{rule:?}: {error}"));
     let mut found = Vec::new();
-    let mut judged = 0;
+    let (mut facts, mut objects) = (Vec::new(), Vec::new());
     for document in yaml::parse(text) {
+        let root = document.root.unwrap_or_else(|error| panic!("{}:{}: {}\n{text}", error.line, error.column, error.message));
         let mut json = String::new();
-        document
-            .root
-            .unwrap_or_else(|error| panic!("{}:{}: {}\n{text}", error.line, error.column, error.message))
-            .to_json(&mut json);
-        let workload = Workload::from_json(&json).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        let Some(workload) = workload else { continue };
+        root.to_json(&mut json);
+        let field = |name| root.get(name).and_then(yaml::Node::as_str).unwrap_or_default();
+        facts.extend(Fact::from_json(field("apiVersion"), field("kind"), &json));
+        objects.push(json);
+    }
+    let workloads: Vec<Workload<'_>> =
+        objects.iter().filter_map(|json| Workload::from_json(json).unwrap_or_else(|error| panic!("{error}\n{text}"))).collect();
+    // With nothing else in the text, the workload is judged by itself, as in the webhook.
+    let set = facts.len() + workloads.len() > 1;
+    facts.extend(workloads.iter().map(|workload| Fact::Member(Member::of(workload).expect("a whole workload"))));
+    let graph = Graph::new(facts);
+    for (member, workload) in workloads.iter().enumerate() {
         for container in &workload.containers {
             for (kind, probe) in container.valid_probes() {
                 assert!(probe.handler().is_some(), "{kind:?} of {} has no handler", container.name);
             }
         }
-        judged += 1;
         let mut out = Findings::new(rule, Action::Deny);
-        check.check(&Context { workload: &workload }, &mut out);
+        check.check(&Context { workload, around: graph.around(member).filter(|_| set) }, &mut out);
         found.extend(out.into_vec());
     }
-    assert!(judged > 0, "no workload in\n{text}");
+    assert!(!workloads.is_empty(), "no workload in\n{text}");
     found
 }
 

@@ -323,6 +323,19 @@ proptest! {
         prop_assert_eq!(timing.recovery(), cut(s * p));
     }
 
+    #[test]
+    fn the_smallest_threshold_that_reaches_a_time(timing in readiness_timing(), seconds in prop_oneof![0..400_i64, any::<i64>()]) {
+        let at = |failure_threshold| Timing { failure_threshold, ..timing };
+        for (threshold, reached) in [
+            (timing.threshold_for_tolerance(seconds), Timing::tolerance as fn(&Timing) -> i64),
+            (timing.threshold_for_start_up(seconds), Timing::guaranteed_start_up),
+        ] {
+            prop_assert!(threshold >= 1);
+            prop_assert!(reached(&at(threshold)) >= seconds);
+            prop_assert!(threshold == 1 || reached(&at(threshold - 1)) < seconds);
+        }
+    }
+
     /// Numbers that the API would refuse may still be asked about: the answer means nothing, but there is one.
     #[test]
     fn no_number_overflows(d in any::<i64>(), p in any::<i64>(), t in any::<i64>(), f in any::<i64>(), s in any::<i64>()) {
@@ -345,6 +358,10 @@ fn ask_everything(timing: &Timing) {
     timing.guaranteed_start_up();
     timing.start_up_upper_bound();
     timing.recovery();
+    for seconds in [i64::MIN, -1, 0, 1, i64::MAX] {
+        timing.threshold_for_tolerance(seconds);
+        timing.threshold_for_start_up(seconds);
+    }
 }
 
 #[test]
