@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn hosts_mean_services() {
-        let cases: &[(&str, Option<(&str, Option<&str>)>)] = &[
+        type Case<'c> = (&'c str, Option<(&'c str, Option<&'c str>)>);
+        let cases: &[Case<'_>] = &[
             ("orders", Some(("orders", Some("own")))),
             ("orders.shop", Some(("orders", Some("shop")))),
             ("orders.shop.svc", Some(("orders", Some("shop")))),

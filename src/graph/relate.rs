@@ -16,7 +16,7 @@ pub struct Graph {
     /// Members by namespace and label.
     labelled: HashMap<Label, Vec<usize>>,
     /// Services by namespace and name.
-    named: HashMap<(Option<Box<str>>, Box<str>), Vec<usize>>,
+    named: HashMap<Name, Vec<usize>>,
     /// For each member, the Services and budgets that select it.
     services_of: Vec<Vec<usize>>,
     budgets_of: Vec<Vec<usize>>,
@@ -33,6 +33,10 @@ pub struct Graph {
     pub(super) circles: Vec<Option<usize>>,
 }
 
+/// Namespace and name.
+type Name = (Option<Box<str>>, Box<str>);
+
+/// Namespace, key and value.
 type Label = (Option<Box<str>>, Box<str>, Box<str>);
 
 /// Who asks or is asked.
@@ -229,7 +233,7 @@ impl Graph {
             let Some(from) = *from else { continue };
             for ask in &member.asks {
                 let services = self.services_named(&ask.host, member.namespace.as_deref());
-                let mut to: Vec<usize> = services.iter().flat_map(|at| self.providers.get(*at)).flatten().copied().collect();
+                let mut to: Vec<usize> = services.iter().filter_map(|at| self.providers.get(*at)).flatten().copied().collect();
                 to.sort_unstable();
                 to.dedup();
                 let unready_too = !services.is_empty()

@@ -32,7 +32,7 @@ pub(super) enum Judgement {
     NoWorkload,
     /// The API server would refuse it: a kustomize patch, not a workload.
     Incomplete,
-    Judged(Judged),
+    Judged(Box<Judged>),
 }
 
 pub(super) struct Judged {
@@ -84,7 +84,7 @@ impl Judge {
                 finding.at_most(Action::Warn);
             }
         }
-        Ok(Judgement::Judged(Judged {
+        Ok(Judgement::Judged(Box::new(Judged {
             object: ObjectRef {
                 api_version: workload.api_version.clone(),
                 kind: workload.kind.name().to_owned(),
@@ -96,7 +96,7 @@ impl Judge {
             fill_edits,
             proposals,
             rule_errors: evaluation.rule_errors,
-        }))
+        })))
     }
 
     fn plan(&self, workload: &Workload<'_>, origin: Origin) -> Option<defaults::Plan> {

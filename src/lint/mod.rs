@@ -123,7 +123,7 @@ impl Visit<'_> {
         match judge.judge(json, object.origin, around) {
             Ok(Judgement::NoWorkload) => self.report.summary.ignored += 1,
             Ok(Judgement::Incomplete) => self.report.summary.skipped += 1,
-            Ok(Judgement::Judged(judged)) => self.add(root, object.prefix, judged),
+            Ok(Judgement::Judged(judged)) => self.add(root, object.prefix, *judged),
             Err(error) => {
                 let at = root.nearest(&[object.prefix, &error.pointer].concat()).span().start;
                 let message = format!("the API server would refuse this: {}", error.message);

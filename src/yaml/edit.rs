@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::compose::quoted_end;
 use super::{Document, Key, Node, Pos, Value, json, parse, scalar};
-use crate::model::{Change, Edit, Scalar};
+use crate::model::{Change, Edit, Leaf, Scalar};
 
 /// An edit of one document of a text, as counted by [`parse`]. The pointer starts at the document's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +163,23 @@ struct Own<'t> {
     alias: bool,
 }
 
+/// What a member becomes.
+#[derive(Clone, Copy)]
+enum New<'n> {
+    Scalar(&'n Scalar),
+    Mapping(&'n serde_json::Value),
+}
+
+impl New<'_> {
+    /// On one line.
+    fn inline(self, quote: Option<char>) -> String {
+        match self {
+            Self::Scalar(value) => written(value, quote),
+            Self::Mapping(value) => in_brackets(value, quote),
+        }
+    }
+}
+
 impl<'t> Page<'t> {
     fn splices(&self, edit: &Edit) -> Result<Vec<Splice>, Refusal> {
         let (parent, key) = edit.split();
@@ -180,15 +197,13 @@ impl<'t> Page<'t> {
             (_, None) if present => Err((start, FROM_ANCHOR)),
             (_, Some(mine)) if mine.alias => Err((mine.key.span.start, FROM_ANCHOR)),
             (_, Some(mine)) if self.shared.contains(&mine.node.span.start.offset) => Err((mine.key.span.start, SHARED)),
-            (Change::Set(value), Some(mine)) => self.set(map, *mine, |style| written(value, style)).map(|splice| vec![splice]),
-            (Change::Set(value), None) => Ok(self.add(map, &own, &key, |style| written(value, style))),
             (Change::Insert(_), Some(mine)) if !mine.node.is_null() => {
                 Err((mine.key.span.start, "something stands there already"))
             }
-            (Change::Insert(value), Some(mine)) => {
-                self.set(map, *mine, |style| in_brackets(value, style)).map(|splice| vec![splice])
-            }
-            (Change::Insert(value), None) => Ok(self.add(map, &own, &key, |style| in_brackets(value, style))),
+            (Change::Set(value), Some(mine)) => self.set(map, *mine, New::Scalar(value)).map(|splice| vec![splice]),
+            (Change::Insert(value), Some(mine)) => self.set(map, *mine, New::Mapping(value)).map(|splice| vec![splice]),
+            (Change::Set(value), None) => Ok(self.add(map, &own, &key, New::Scalar(value))),
+            (Change::Insert(value), None) => Ok(self.add(map, &own, &key, New::Mapping(value))),
             (_, Some(mine)) if self.document.duplicates.iter().any(|twice| twice.last == mine.key.span) => {
                 Err((mine.key.span.start, "the key is given twice"))
             }
@@ -224,7 +239,7 @@ impl<'t> Page<'t> {
         Ok(node)
     }
 
-    fn set(&self, map: &Node<'_>, own: Own<'t>, value: impl Fn(Option<char>) -> String) -> Result<Splice, Refusal> {
+    fn set(&self, map: &Node<'_>, own: Own<'t>, value: New<'_>) -> Result<Splice, Refusal> {
         let Own { key, node, .. } = own;
         if matches!(node.value, Value::Map(_) | Value::Seq(_)) {
             return Err((key.span.start, "a list or mapping stands here"));
@@ -241,7 +256,7 @@ impl<'t> Page<'t> {
         // A text in place of a number, where everything is in quotes: JSON.
         let json = || (self.is_flow(map) && self.quotes_key(key)).then_some('"');
         let style = if node.quoted { old.chars().next() } else { json() };
-        let new = value(style);
+        let new = value.inline(style);
         if !old.is_empty() {
             return Ok(Splice { range, text: new });
         }
@@ -255,12 +270,12 @@ impl<'t> Page<'t> {
         }
     }
 
-    fn add(&self, map: &Node<'t>, own: &[Own<'t>], key: &str, value: impl Fn(Option<char>) -> String) -> Vec<Splice> {
+    fn add(&self, map: &Node<'t>, own: &[Own<'t>], key: &str, value: New<'_>) -> Vec<Splice> {
         let last = own.iter().max_by_key(|own| own.key.span.start.offset);
         let quoted = last.is_some_and(|last| self.quotes_key(last.key));
+        let key = if quoted { written(&key.into(), Some('"')) } else { key.to_owned() };
         let entry = |separator: &str| {
-            let key = if quoted { written(&key.into(), Some('"')) } else { key.to_owned() };
-            let value = value((quoted && self.is_flow(map)).then_some('"'));
+            let value = value.inline((quoted && self.is_flow(map)).then_some('"'));
             [&key, separator, &value].concat()
         };
         if self.is_flow(map) {
@@ -270,7 +285,13 @@ impl<'t> Page<'t> {
         let merge = || self.text.get(map.span.start.offset..).and_then(|text| text.find("<<")).unwrap_or_default();
         let first = last.map_or_else(|| map.span.start.offset + merge(), |last| last.key.span.start.offset);
         let indent = self.indent(first);
-        let text = entry(": ");
+        let text = match value {
+            New::Scalar(_) => entry(": "),
+            New::Mapping(value) => {
+                let line = [self.newline(first), &indent].concat();
+                [&key, ":", &in_lines(value, &line, quoted.then_some('"'))].concat()
+            }
+        };
         if let Some(last) = last.filter(|last| self.ends_in_block(last.node)) {
             // Where a block of text ends depends on what follows it. What stands before its mapping cannot matter.
             return vec![insert(last.key.span.start.offset, [&text, self.newline(0), &indent].concat())];
@@ -653,25 +674,44 @@ fn written(value: &Scalar, quote: Option<char>) -> String {
     }
 }
 
+/// What follows the colon behind which a value stands: mappings with one entry per line, everything else on one. `line`: newline and indentation of the key.
+fn in_lines(value: &serde_json::Value, line: &str, quote: Option<char>) -> String {
+    let Some(entries) = value.as_object().filter(|entries| !entries.is_empty()) else {
+        return format!(" {}", in_brackets(value, quote));
+    };
+    let line = format!("{line}  ");
+    let entry = |(key, value): (&String, &serde_json::Value)| {
+        [&line, &written(&Scalar::Text(key.clone()), quote), ":", &in_lines(value, &line, quote)].concat()
+    };
+    in_order(entries).map(entry).collect()
+}
+
 /// A value on one line, with its collections in brackets.
 fn in_brackets(value: &serde_json::Value, quote: Option<char>) -> String {
     use serde_json::Value as Json;
+    let list = |parts: Vec<String>| parts.join(", ");
     match value {
+        Json::Object(entries) if entries.is_empty() => "{}".to_owned(),
         Json::Object(entries) => {
             let entry = |(key, value): (&String, &Json)| {
-                let key = written(&Scalar::Text(key.clone()), quote);
-                format!("{key}: {}", in_brackets(value, quote))
+                format!("{}: {}", written(&Scalar::Text(key.clone()), quote), in_brackets(value, quote))
             };
-            // What a probe asks stands before its numbers.
-            let (first, rest): (Vec<_>, Vec<_>) = entries.iter().partition(|(_, value)| value.is_object());
-            format!("{{ {} }}", first.into_iter().chain(rest).map(entry).collect::<Vec<_>>().join(", "))
+            format!("{{ {} }}", list(in_order(entries).map(entry).collect()))
         }
-        Json::Array(items) => {
-            format!("[{}]", items.iter().map(|item| in_brackets(item, quote)).collect::<Vec<_>>().join(", "))
-        }
+        Json::Array(items) => format!("[{}]", list(items.iter().map(|item| in_brackets(item, quote)).collect())),
         Json::String(text) => written(&Scalar::Text(text.clone()), quote),
         other => other.to_string(),
     }
+}
+
+/// What a probe asks stands before its numbers, and those in the order in which people write them.
+fn in_order(entries: &serde_json::Map<String, serde_json::Value>) -> impl Iterator<Item = (&String, &serde_json::Value)> {
+    let rank = |(key, value): &(&String, &serde_json::Value)| {
+        (!value.is_object(), Leaf::ALL.into_iter().position(|leaf| leaf.field() == **key))
+    };
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by_key(rank);
+    entries.into_iter()
 }
 
 /// Whether a text can stand without quotes, in brackets too, and is still a text.
@@ -759,6 +799,30 @@ mod tests {
         ];
         check(cases.map(|(text, expected)| (text, Edit::set("/p/t", 5), expected)));
         assert_eq!(edited("- - p: 1\n", Edit::set("/0/0/t", 5)), "- - p: 1\n    t: 5\n");
+    }
+
+    #[test]
+    fn inserts_a_mapping() {
+        let value = serde_json::json!({ "m": 5, "on": { "a": ["x y", "80"], "b": {}, "c": null, "d": "a: b\n" } });
+        let yaml = r#"{ "on": { b: {}, a: ["x y", "80"], c: null, d: "a: b\n" }, m: 5 }"#;
+        let lines = "    \"on\":\n      b: {}\n      a: [\"x y\", \"80\"]\n      c: null\n      d: \"a: b\\n\"\n    m: 5";
+        let json = r#"{ "on": { "b": {}, "a": ["x y", "80"], "c": null, "d": "a: b\n" }, "m": 5 }"#;
+        let cases = [
+            ("p:\n  a: 1\nq: 1\n", format!("p:\n  a: 1\n  t:\n{lines}\nq: 1\n")),
+            ("p:\r\n  a: 1", format!("p:\r\n  a: 1\r\n  t:\r\n{}", lines.replace('\n', "\r\n"))),
+            ("p:\n  a: |\n    x\n", format!("p:\n  t:\n{lines}\n  a: |\n    x\n")),
+            ("p:\n  t:\n", format!("p:\n  t: {yaml}\n")),
+            ("p:\n  t: null # c\n", format!("p:\n  t: {yaml} # c\n")),
+            ("p: { a: 1 }\n", format!("p: {{ a: 1, t: {yaml} }}\n")),
+            ("{\"p\":{\"a\":1}}", format!("{{\"p\":{{\"a\":1,\"t\":{json}}}}}")),
+            ("{\"p\":{\"t\":null}}", format!("{{\"p\":{{\"t\":{json}}}}}")),
+            ("p:\n  t: 1\n", "refused: something stands there already".to_owned()),
+            ("p:\n  t: {}\n", "refused: something stands there already".to_owned()),
+            ("q: 1\n", "refused: there is no mapping to put it into".to_owned()),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(edited(text, Edit::insert("/p/t", value.clone())), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -139,3 +139,108 @@ fn policy_decides_what_is_filled_in() {
     assert_eq!(run(folder.path(), &["fix", "--diff", "--write", "a.yaml"], "").code, 2);
     assert_eq!(run(folder.path(), &["fix"], "").code, 2);
 }
+
+const DEPLOYMENT: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web }
+spec:
+  selector: { matchLabels: { app: web } }
+  template:
+    metadata: { labels: { app: web } }
+    spec:
+      containers:
+        - name: web
+          image: web:1
+          ports: [ { name: http, containerPort: 80 } ]
+          # whether it hangs
+          livenessProbe:
+            httpGet:
+              path: /alive
+              port: http
+              httpHeaders: [ { name: Accept, value: \"*/*\" } ]
+            timeoutSeconds: 5
+        - name: side # no port
+          image: side:1
+          livenessProbe: { exec: { command: [ test, -f, \"/tmp/a b\" ] } }
+        - { name: hook, image: \"hook:1\", ports: [ { containerPort: 81 } ], lifecycle: { postStart: { exec: { command: [ a ] } } } }
+";
+
+#[test]
+fn whole_probes_and_hooks_are_added_where_the_policy_adds_them() {
+    let policy =
+        "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\ndefaults: { addStartupProbe: true, addPreStopSleepSeconds: 5 }\n";
+    let folder = folder(&[("a.yaml", DEPLOYMENT), ("policy.yaml", policy)]);
+    assert_snapshot!(run(folder.path(), &["fix", "--policy", "policy.yaml", "a.yaml"], "").all(), @r#"
+    --- a/a.yaml
+    +++ b/a.yaml
+    @@ -17,7 +17,25 @@
+                   port: http
+                   httpHeaders: [ { name: Accept, value: "*/*" } ]
+                 timeoutSeconds: 5
+    +          startupProbe:
+    +            httpGet:
+    +              httpHeaders: [{ name: Accept, value: "*/*" }]
+    +              path: /alive
+    +              port: http
+    +            timeoutSeconds: 5
+    +            periodSeconds: 10
+    +            failureThreshold: 4
+    +          lifecycle:
+    +            preStop:
+    +              sleep:
+    +                seconds: 5
+             - name: side # no port
+               image: side:1
+    -          livenessProbe: { exec: { command: [ test, -f, "/tmp/a b" ] } }
+    -        - { name: hook, image: "hook:1", ports: [ { containerPort: 81 } ], lifecycle: { postStart: { exec: { command: [ a ] } } } }
+    +          livenessProbe: { exec: { command: [ test, -f, "/tmp/a b" ] }, timeoutSeconds: 5 }
+    +          startupProbe:
+    +            exec:
+    +              command: [test, "-f", "/tmp/a b"]
+    +            timeoutSeconds: 5
+    +            periodSeconds: 10
+    +            failureThreshold: 4
+    +        - { name: hook, image: "hook:1", ports: [ { containerPort: 81 } ], lifecycle: { postStart: { exec: { command: [ a ] } }, preStop: { sleep: { seconds: 5 } } } }
+    --- stderr
+    probekeeper: 1 file would change: 5 values filled in; 2 findings remain
+    --- exit code 1
+    "#);
+    assert_eq!(run(folder.path(), &["fix", "--policy", "policy.yaml", "--write", "a.yaml"], "").code, 0);
+    let again = run(folder.path(), &["fix", "--policy", "policy.yaml", "a.yaml"], "");
+    assert_eq!((again.code, &*again.stdout), (0, ""), "{}", again.stderr);
+    let lint = run(folder.path(), &["lint", "--policy", "policy.yaml", "--format", "json", "a.yaml"], "");
+    let report: serde_json::Value = serde_json::from_str(&lint.stdout).unwrap();
+    assert_eq!(report["filled"], serde_json::json!([]));
+}
+
+/// A rule that needs the Service of another file counts what is left as `lint` does.
+#[test]
+fn files_are_judged_beside_each_other() {
+    let web = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web }
+spec:
+  selector: { matchLabels: { app: web } }
+  template:
+    metadata: { labels: { app: web } }
+    spec:
+      containers:
+        - name: web
+          image: web:1
+          ports: [ { name: http, containerPort: 80 } ]
+          readinessProbe: { httpGet: { path: ready, port: http }, timeoutSeconds: 3 }
+";
+    let service = "apiVersion: v1\nkind: Service\nmetadata: { name: web }\nspec: { selector: { app: web }, ports: [ { port: 80, targetPort: 81 } ] }\n";
+    let folder = folder(&[("a.yaml", web), ("service.yaml", service)]);
+    let policy = "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\nprofile: baseline\nrules: { service-port-mismatch: warn }\n";
+    std::fs::write(folder.path().join("policy"), policy).unwrap();
+    let remains = |paths: &[&str]| {
+        let arguments = [&["fix", "--policy", "policy"], paths].concat();
+        run(folder.path(), &arguments, "").stderr.split("; ").nth(1).unwrap_or_default().trim_end().to_owned()
+    };
+    assert_eq!(remains(&["a.yaml"]), "");
+    assert_eq!(remains(&["a.yaml", "service.yaml"]), "1 finding remains");
+    assert_eq!(remains(&["."]), "1 finding remains");
+}

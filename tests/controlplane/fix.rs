@@ -11,26 +11,38 @@ use crate::webhook::Webhook;
 
 #[test]
 fn a_fixed_file_is_stored_as_the_webhook_would_store_the_original() {
+    compare("fix", "unknownIntent: leave", 8);
+}
+
+#[test]
+fn what_is_added_as_a_whole_is_stored_alike() {
+    compare("fix-adding", "unknownIntent: leave, addStartupProbe: true, addPreStopSleepSeconds: 5", 12);
+}
+
+fn compare(name: &str, defaults: &str, least: usize) {
     let cluster = Cluster::shared();
-    let (with, without) = (cluster.namespace("fix-with-webhook"), cluster.namespace("fix-without"));
+    let (with, without) = (cluster.namespace(&format!("{name}-with-webhook")), cluster.namespace(&format!("{name}-without")));
     // Findings only warn: this is about what is stored. client-side `create` leaves no witness, so files must not spell API defaults out.
-    let _webhook = Webhook::start(
-        &with,
-        Some(
-            "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\nprofile: baseline\nrules: { hair-trigger-liveness: warn, unknown-port-name: warn, loopback-host: warn, liveness-calls-other-service: warn, readiness-cannot-fail: warn, unusable-path: warn }\ndefaults: { unknownIntent: leave }\n",
-        ),
+    let policy = format!(
+        "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\nprofile: baseline\nrules: {{ hair-trigger-liveness: warn, unknown-port-name: warn, loopback-host: warn, liveness-calls-other-service: warn, readiness-cannot-fail: warn, unusable-path: warn }}\ndefaults: {{ {defaults} }}\n"
     );
+    let _webhook = Webhook::start(&with, Some(&policy));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = manifests(&root.join("examples"));
     files.extend(manifests(&root.join("tests/fix/cases")));
-    let folder = cluster.folder("fix");
+    let folder = cluster.folder(name);
+    let policy_file = folder.join("policy");
+    std::fs::write(&policy_file, &policy).expect("policy");
     let mut changed = 0;
     for (at, file) in files.iter().enumerate() {
         let text = std::fs::read_to_string(file).expect("manifest");
         let copy = folder.join(format!("{at}.{}", file.extension().and_then(|ending| ending.to_str()).expect("an ending")));
         std::fs::write(&copy, &text).expect("copy");
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_probekeeper")).args(["fix", "--write"]).arg(&copy).output().expect("probekeeper");
+        let output = Command::new(env!("CARGO_BIN_EXE_probekeeper"))
+            .args(["fix", "--write", "--policy"])
+            .args([&policy_file, &copy])
+            .output()
+            .expect("probekeeper");
         assert_eq!(output.status.code(), Some(0), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
         let fixed = std::fs::read_to_string(&copy).expect("fixed file");
         // What stands behind an alias is filled in by the webhook, but not in the file.
@@ -44,7 +56,7 @@ fn a_fixed_file_is_stored_as_the_webhook_would_store_the_original() {
         assert_eq!(own, stored, "{}", file.display());
         let _ = std::fs::remove_file(&copy);
     }
-    assert!(changed >= 8, "only {changed} of {} files were changed", files.len());
+    assert!(changed >= least, "only {changed} of {} files were changed", files.len());
 }
 
 /// Every object as it would be stored, without what tells the two ways apart: who wrote it, when, and our own record.

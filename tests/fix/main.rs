@@ -14,14 +14,22 @@ use probekeeper::policy::{Policy, Profile};
 
 /// What becomes of a text under the recommended policy.
 fn fix(text: &str, all: bool) -> Fixed {
+    fix_under(Policy::builtin(Profile::Recommended), text, all)
+}
+
+fn fix_under(policy: Policy, text: &str, all: bool) -> Fixed {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.yaml");
     fs::write(&path, text).unwrap();
-    let fixed = fix_file(&path, all);
+    let fixed = fix_file_under(policy, &path, all);
     assert_eq!(fixed.before, text);
     fixed
 }
 
 fn fix_file(path: &Path, all: bool) -> Fixed {
-    Fixer::new(Judge::new(Policy::builtin(Profile::Recommended), true), all).fix(&[Input::Named(path.to_owned())]).remove(0)
+    fix_file_under(Policy::builtin(Profile::Recommended), path, all)
+}
+
+fn fix_file_under(policy: Policy, path: &Path, all: bool) -> Fixed {
+    Fixer::new(Judge::new(policy, true), all).fix(&[Input::Named(path.to_owned())]).remove(0)
 }

@@ -6,8 +6,8 @@ use probekeeper::yaml::{self, edit::Placed};
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};
 
-use super::fix;
 use super::generate::{Choices, document};
+use super::{fix, fix_under};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
@@ -91,7 +91,11 @@ proptest! {
         let mut edits = Vec::new();
         for (index, kind, scalar) in picks {
             let edit = match kind {
-                0 | 1 => Edit::set(format!("{}/t{}", index.get(&maps), edits.len()), scalar),
+                0 => Edit::set(format!("{}/t{}", index.get(&maps), edits.len()), scalar),
+                1 => {
+                    let value = json!({ "alpha": { "on": Value::from(scalar.clone()), "beta": [{ "x": null }, []] }, "gamma": Value::from(scalar) });
+                    Edit::insert(format!("{}/t{}", index.get(&maps), edits.len()), value)
+                }
                 2 => Edit::set(index.get(&members).clone(), scalar),
                 _ => Edit::remove(index.get(&members).clone()),
             };
@@ -235,6 +239,32 @@ proptest! {
             let (findings, filled) = lint(&fixed.after);
             prop_assert!(findings.iter().all(|(_, rewritten)| !rewritten), "{:?}\n{}\n{}", findings, text, fixed.after);
             prop_assert_eq!((filled, fixed.offered), (vec![], 0));
+        }
+    }
+}
+
+/// A policy that adds whole probes and hooks.
+fn adding() -> probekeeper::policy::Policy {
+    let text =
+        "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\ndefaults: { addStartupProbe: true, addPreStopSleepSeconds: 5 }\n";
+    probekeeper::policy::load(text).unwrap()
+}
+
+proptest! {
+    #![proptest_config(config(200))]
+
+    /// Whole probes and hooks too are written without touching a byte, and once.
+    #[test]
+    fn additions_only_add(workload in workload(), bytes in vec(any::<u8>(), 1..80)) {
+        let text = document(&workload, &Choices::new(bytes, true));
+        let fixed = fix_under(adding(), &text, false);
+        prop_assert!(fixed.errors.is_empty(), "{:?}\n{}", &fixed.errors, text);
+        prop_assert!(is_subsequence(&text, &fixed.after), "{}\n{}", text, fixed.after);
+        let again = fix_under(adding(), &fixed.after, false);
+        prop_assert_eq!(&again.after, &fixed.after);
+        prop_assert!(fixed.notes.is_empty() == again.notes.is_empty());
+        for container in values(&fixed.after)[0]["spec"]["template"]["spec"]["containers"].as_array().unwrap().iter().filter(|_| fixed.notes.is_empty()) {
+            prop_assert_eq!(&container["lifecycle"], &json!({ "preStop": { "sleep": { "seconds": 5 } } }), "{}", fixed.after);
         }
     }
 }

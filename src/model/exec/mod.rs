@@ -183,6 +183,7 @@ pub enum Reach {
 
 /// What is particular to curl and wget.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each answers another question")]
 pub struct HttpCall {
     /// It exits 0 whatever the HTTP status is.
     pub ignores_status: bool,
