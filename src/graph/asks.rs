@@ -115,8 +115,7 @@ mod tests {
 
     #[test]
     fn hosts_mean_services() {
-        type Case<'c> = (&'c str, Option<(&'c str, Option<&'c str>)>);
-        let cases: &[Case<'_>] = &[
+        let cases = [
             ("orders", Some(("orders", Some("own")))),
             ("orders.shop", Some(("orders", Some("shop")))),
             ("orders.shop.svc", Some(("orders", Some("shop")))),
@@ -127,7 +126,7 @@ mod tests {
             ("", None),
         ];
         for (host, expected) in cases {
-            assert_eq!(service_name(host, Some("own")), *expected, "{host}");
+            assert_eq!(service_name(host, Some("own")), expected, "{host}");
         }
         assert_eq!(plain_host(" Orders.Shop. "), "orders.shop");
         assert_eq!(plain_host("[FD00::1]"), "fd00::1");
