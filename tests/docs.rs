@@ -48,6 +48,9 @@ fn rule_page(rule: &RuleDef) -> String {
         let with = if params.is_empty() { String::new() } else { format!(", with `{params}`") };
         let _ = writeln!(page, "| {profile} | {}{with} |", rule.action(profile));
     }
+    if !rule.rewrite.is_empty() {
+        let _ = write!(page, "\n## Rewrite\n\n`probekeeper fix --unsafe` {}.\n", rule.rewrite);
+    }
     let (_, defaults) = (rule.build)(serde_json::json!({})).expect("defaults");
     let schema = policy::schema();
     let described = |name: &str| {

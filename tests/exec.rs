@@ -1,8 +1,10 @@
 //! Exec commands of public charts and manifests, and what is read in them: whether they can fail, and whom they ask.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails, in its helpers too")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 
-use probekeeper::model::{Protocol, Reach, Reading, Workload};
+use probekeeper::engine::evaluate;
+use probekeeper::model::{Change, Protocol, Reach, Reading, Scalar, Workload};
+use probekeeper::policy::{Policy, Profile};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -880,4 +882,118 @@ fn deep_and_long_scripts_are_left_alone() {
     }
     let many: Vec<String> = (0..20_000).map(|at| format!("w{at}")).collect();
     reading(&[], &many.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// The one `httpGet` that is certainly the same as a command, as `scheme port path`.
+fn request(env: &[(&str, &str)], command: &[&str]) -> Option<String> {
+    let env: Vec<_> = env.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let probe = json!({ "exec": { "command": command }, "timeoutSeconds": 5 });
+    let container = json!({ "name": "main", "image": "web", "env": env, "livenessProbe": probe });
+    let object = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web" }, "spec": { "containers": [container] }
+    })
+    .to_string();
+    let policy = Policy::builtin(Profile::Recommended);
+    let workload = Workload::from_json(&object).expect("decodes").expect("a workload");
+    let evaluation = evaluate(&policy, &workload);
+    let rewrite = evaluation
+        .findings
+        .iter()
+        .filter(|finding| finding.rule.id == "exec-http-client")
+        .find_map(|finding| finding.rewrite.first())?;
+    assert_eq!(rewrite.pointer, "/spec/containers/0/livenessProbe/exec");
+    let Change::Replace("httpGet", entries) = &rewrite.change else { panic!("{rewrite:?}") };
+    let values: Vec<String> = entries
+        .iter()
+        .map(|(key, value)| match value {
+            Scalar::Integer(number) => format!("{key} {number}"),
+            Scalar::Text(text) => format!("{key} {text}"),
+        })
+        .collect();
+    Some(values.join(", "))
+}
+
+#[test]
+fn only_what_is_certainly_the_same_request_is_rewritten() {
+    let sh = |script: &'static str| vec!["sh", "-c", script];
+    let exact: Vec<(Vec<&str>, &str)> = vec![
+        (vec!["curl", "-f", "http://localhost:8080/healthz"], "path /healthz, port 8080"),
+        (vec!["curl", "-fsS", "localhost"], "path /, port 80"),
+        (vec!["/usr/bin/curl", "--fail", "--silent", "-k", "https://127.0.0.1/a?b=c"], "path /a?b=c, port 443, scheme HTTPS"),
+        (vec!["curl", "-sfo", "/dev/null", "http://[::1]:81/"], "path /, port 81"),
+        (vec!["curl", "-f", "-o/dev/null", "http://localhost:1/x"], "path /x, port 1"),
+        (sh("curl -f http://localhost:8080/x"), "path /x, port 8080"),
+        (sh("curl -f 'http://localhost:8080/x' >/dev/null 2>&1 || exit 1"), "path /x, port 8080"),
+        (sh("curl -f localhost || false"), "path /, port 80"),
+        (sh("curl -f localhost:80/2>&1"), "path /2, port 80"),
+        (vec!["wget", "-qO-", "http://localhost:8080/x"], "path /x, port 8080"),
+        (vec!["wget", "-q", "-O", "/dev/null", "-t", "1", "http://127.0.0.1:8080/x"], "path /x, port 8080"),
+        (vec!["wget", "-nv", "--tries=1", "--output-document=-", "http://127.0.0.1:8080/x"], "path /x, port 8080"),
+    ];
+    for (command, expected) in exact {
+        assert_eq!(request(&[], &command).as_deref(), Some(expected), "{command:?}");
+        assert_eq!(request(&[("HTTP_PROXY", "http://proxy")], &command), None, "{command:?}");
+    }
+    let other: Vec<Vec<&str>> = vec![
+        vec!["curl", "http://localhost:8080/healthz"],
+        vec!["curl", "-fL", "http://localhost"],
+        vec!["curl", "-fI", "http://localhost"],
+        vec!["curl", "-f", "-m", "3", "http://localhost"],
+        vec!["curl", "-f", "-H", "Host: x", "http://localhost"],
+        vec!["curl", "-f", "-o", "/tmp/x", "http://localhost"],
+        vec!["curl", "-f", "-o", "/tmp/x", "-o", "/dev/null", "http://localhost"],
+        vec!["curl", "-f", "-X", "POST", "http://localhost"],
+        vec!["curl", "-f", "--http2", "http://localhost"],
+        vec!["curl", "-f", "https://localhost/unless-the-certificate-is-good"],
+        vec!["curl", "-f", "http://other:8080/x"],
+        vec!["curl", "-f", "http://web:8080/x"],
+        vec!["curl", "-f", "http://user@localhost/x"],
+        vec!["curl", "-f", "http://localhost@other/x"],
+        vec!["curl", "-f", "http://localhost#@other/x"],
+        vec!["curl", "-f", "http://localhost:$(PORT)/x"],
+        vec!["curl", "-f", "http://localhost/$(X)"],
+        vec!["curl", "-f", "http://localhost/{a,b}"],
+        vec!["curl", "-f", "http://localhost/a#b"],
+        vec!["curl", "-f", "http://localhost/a/../b"],
+        vec!["curl", "-f", "http://localhost/a b"],
+        vec!["curl", "-f", "http://localhost?a"],
+        vec!["curl", "-f", "ftp://localhost/a"],
+        vec!["curl", "-f", "http://localhost:0/a"],
+        vec!["curl", "-f", "http://localhost:/a"],
+        vec!["curl", "-f", "http://localhost:99999/a"],
+        vec!["curl", "-f", "localhost", "localhost"],
+        vec!["curl", "-f"],
+        sh("curl -f localhost || true"),
+        sh("curl -f localhost || exit 0"),
+        sh("curl -f localhost || exit $CODE"),
+        sh("curl -f localhost | grep ok"),
+        sh("curl -f localhost < /tmp/x"),
+        sh("curl -f localhost > /tmp/x"),
+        sh("curl -f localhost >&-"),
+        sh("curl -f \"localhost > /dev/null"),
+        sh("curl -f localhost/$X"),
+        sh("curl -f localhost/*"),
+        sh("! curl -f localhost"),
+        sh("curl -f localhost &"),
+        sh("x && curl -f localhost"),
+        sh("x; curl -f localhost"),
+        sh("echo x || curl -f localhost"),
+        sh("X=1 curl -f localhost"),
+        sh("cd /x; curl -f localhost"),
+        sh("timeout 3 curl -f localhost"),
+        vec!["timeout", "3", "curl", "-f", "localhost"],
+        vec!["env", "X=1", "curl", "-f", "localhost"],
+        vec!["sudo", "curl", "-f", "localhost"],
+        vec!["sh", "-nc", "curl -f localhost"],
+        vec!["sh", "-c", "curl -f localhost", "x"],
+        vec!["wget", "--spider", "-q", "http://localhost"],
+        vec!["wget", "-q", "http://localhost"],
+        vec!["wget", "-qO", "/tmp/x", "http://localhost"],
+        vec!["wget", "-qO-", "-T", "3", "http://localhost"],
+        vec!["wget", "-qO-", "https://localhost"],
+        vec!["wget", "-qO-", "--post-data=x", "http://localhost"],
+        vec!["cat", "/x"],
+    ];
+    let wrong: Vec<_> = other.iter().filter_map(|command| Some((command, request(&[], command)?))).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

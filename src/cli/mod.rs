@@ -2,6 +2,7 @@
 
 mod completions;
 mod explain;
+mod fix;
 mod graph;
 mod lint;
 mod policy;
@@ -9,7 +10,8 @@ mod progress;
 mod rules;
 pub mod serve;
 
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,6 +35,8 @@ enum Command {
     Lint(lint::LintArgs),
     /// Say what each probe does when a container starts, hangs, refuses and is rolled out
     Explain(explain::ExplainArgs),
+    /// Rewrite manifests: fill in what was left out, correct what has one answer
+    Fix(fix::FixArgs),
     /// Show whose probes ask whom, cycles, and who falls with whom
     Graph(graph::GraphArgs),
     /// Run the admission webhook
@@ -62,6 +66,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Lint(args) => lint::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Fix(args) => fix::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Rules(command) => rules::run(&command),
@@ -109,11 +114,37 @@ fn colour() -> bool {
     io::stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Replaces a file in one step: readers see the old text or the new, never half of one.
+/// Replaces a file in one step: readers see the old text or the new, never half of one, and neither does a machine that loses power. The file behind a
+/// link is replaced, not the link; permissions stay, and the owner where the system allows it. (A hard link parts from its siblings.)
 fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut name = path.file_name().with_context(|| format!("{}: not the name of a file", path.display()))?.to_owned();
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = OsString::from(".");
+    name.push(target.file_name().with_context(|| format!("{}: not the name of a file", path.display()))?);
     name.push(format!(".{}.tmp", std::process::id()));
-    let draft = path.with_file_name(name);
-    let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, path));
-    written.inspect_err(|_| drop(fs::remove_file(&draft))).with_context(|| format!("{}: cannot be written", path.display()))
+    let draft = target.with_file_name(name);
+    replace(&target, &draft, text)
+        .inspect_err(|_| drop(fs::remove_file(&draft)))
+        .with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+fn replace(target: &Path, draft: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(draft)?;
+    if let Ok(metadata) = fs::metadata(target) {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{MetadataExt as _, fchown};
+            // Only root may give a file away; for anybody else it is their own already.
+            let _ = fchown(&file, Some(metadata.uid()), Some(metadata.gid()));
+        }
+        file.set_permissions(metadata.permissions())?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(draft, target)?;
+    // The name is on the disk too; not every file system can say so.
+    if let Some(folder) = target.parent().and_then(|folder| File::open(folder).ok()) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
 }

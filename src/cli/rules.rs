@@ -103,6 +103,9 @@ fn page(rule: &RuleDef, colour: bool) -> String {
     let (bold, dim, reset) = if colour { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
     let [baseline, recommended, strict] = Profile::ALL.map(|profile| rule.action(profile).name());
     let mut out = format!("{bold}{}{reset}\nbaseline: {baseline}, recommended: {recommended}, strict: {strict}\n\n", rule.id);
+    if !rule.rewrite.is_empty() {
+        out += &["fix --unsafe: ", &rule.rewrite.replace('`', ""), "\n\n"].concat();
+    }
     let mut code = false;
     for line in rule.doc.trim().lines() {
         // Doc comments begin with one space.

@@ -83,7 +83,7 @@ impl Fill {
     }
 
     /// Whether it is a grace period of ours that is taken away again.
-    pub(super) fn takes_away(&self) -> bool {
+    pub fn takes_away(&self) -> bool {
         self.leaf == Leaf::TerminationGracePeriodSeconds && self.value == 0
     }
 

@@ -53,7 +53,7 @@ pub fn operations(workload: &Workload<'_>, plan: &Plan, object: &str) -> Option<
 }
 
 /// What is taken away is replaced by `null`, which the API server reads as absent.
-fn operation(workload: &Workload<'_>, addition: &Addition, object: &str) -> Option<Operation> {
+pub(crate) fn operation(workload: &Workload<'_>, addition: &Addition, object: &str) -> Option<Operation> {
     let at = |index: usize| workload.containers.get(index).map(|container| (container, workload.container_pointer(container)));
     Some(match addition {
         Addition::Startup { container, numbers, replace } => {

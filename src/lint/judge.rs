@@ -1,9 +1,10 @@
 //! What is asked of the core for one object.
 
 use super::report::ObjectRef;
+use super::rewrite;
 use crate::engine::{defaults, evaluate_in};
 use crate::graph::Around;
-use crate::model::{Course, DecodeError, Kind, Owner, WitnessTexts, Witnesses, Workload};
+use crate::model::{Course, DecodeError, Edit, Kind, Owner, WitnessTexts, Witnesses, Workload};
 use crate::policy::{Action, OwnedObjects, Policy};
 use crate::rules::Finding;
 
@@ -32,7 +33,7 @@ pub(super) enum Judgement {
     NoWorkload,
     /// The API server would refuse it: a kustomize patch, not a workload.
     Incomplete,
-    Judged(Judged),
+    Judged(Box<Judged>),
 }
 
 pub(super) struct Judged {
@@ -42,6 +43,10 @@ pub(super) struct Judged {
     pub(super) fills: Vec<Fill>,
     /// Of each container; empty where nobody asked.
     pub(super) courses: Option<Vec<Course>>,
+    /// What is filled in, as changes of the object.
+    pub(super) fill_edits: Vec<Edit>,
+    /// What could be written better, whatever the rules say.
+    pub(super) proposals: Vec<Edit>,
     /// Rules that failed on this object.
     pub(super) rule_errors: Vec<&'static str>,
 }
@@ -73,9 +78,11 @@ impl Judge {
         if workload.owner() == Owner::Node || (owned && self.policy.owned_objects == OwnedObjects::Skip) {
             return Ok(Judgement::NoWorkload);
         }
+        let proposals = rewrite::proposals(&workload);
         let plan = self.plan(&workload, origin);
         let filled =
             plan.iter().flat_map(|plan| plan.values(&workload)).map(|(pointer, value)| Fill { pointer, value }).collect();
+        let fill_edits = plan.iter().flat_map(|plan| rewrite::fills(&workload, plan, json)).collect();
         if let Some(plan) = &plan {
             defaults::apply(&mut workload, plan);
         }
@@ -86,7 +93,7 @@ impl Judge {
                 finding.at_most(Action::Warn);
             }
         }
-        Ok(Judgement::Judged(Judged {
+        Ok(Judgement::Judged(Box::new(Judged {
             object: ObjectRef {
                 api_version: workload.api_version.clone(),
                 kind: workload.kind.name().to_owned(),
@@ -96,8 +103,10 @@ impl Judge {
             findings: evaluation.findings,
             fills: filled,
             courses: self.courses.then(|| workload.containers.iter().map(|container| Course::of(&workload, container)).collect()),
+            fill_edits,
+            proposals,
             rule_errors: evaluation.rule_errors,
-        }))
+        })))
     }
 
     fn plan(&self, workload: &Workload<'_>, origin: Origin) -> Option<defaults::Plan> {

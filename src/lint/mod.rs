@@ -2,9 +2,11 @@
 
 mod baseline;
 mod fingerprint;
+mod fix;
 mod judge;
 pub mod output;
 mod report;
+mod rewrite;
 mod set;
 mod source;
 
@@ -15,12 +17,14 @@ use std::thread;
 
 pub use baseline::{Baseline, BaselineError};
 pub use fingerprint::{fingerprint, relative};
+pub use fix::{Fixed, Fixer};
 pub use judge::Judge;
 pub use report::{Excerpt, Failure, Filled, Found, ObjectRef, Report, Seen, Summary};
 pub use source::{Input, Inputs};
 
 use crate::graph::{Around, Graph};
-use crate::yaml::{Node, Span};
+use crate::model::Edit;
+use crate::yaml::{Node, Span, edit::Placed};
 use judge::{Judged, Judgement, Origin};
 use report::FileReport;
 use set::File;
@@ -118,7 +122,7 @@ impl Visit<'_> {
         match judge.judge(json, object.origin, around) {
             Ok(Judgement::NoWorkload) => self.report.summary.ignored += 1,
             Ok(Judgement::Incomplete) => self.report.summary.skipped += 1,
-            Ok(Judgement::Judged(judged)) => self.add(root, object.prefix, judged),
+            Ok(Judgement::Judged(judged)) => self.add(root, object.prefix, *judged),
             Err(error) => {
                 let at = root.nearest(&[object.prefix, &error.pointer].concat()).span().start;
                 let message = format!("the API server would refuse this: {}", error.message);
@@ -128,7 +132,7 @@ impl Visit<'_> {
     }
 
     fn add(&mut self, root: &Node<'_>, prefix: &str, judged: Judged) {
-        let Judged { object, findings, fills, courses, rule_errors } = judged;
+        let Judged { object, findings, fills, courses, fill_edits, proposals, rule_errors } = judged;
         for rule in rule_errors {
             let at = root.nearest(prefix).span().start;
             let message = format!("rule {rule} failed on {object}: a fault of probekeeper, please report it with the manifest");
@@ -158,6 +162,9 @@ impl Visit<'_> {
                 finding,
             });
         }
+        let placed = |edit: Edit| Placed { document: self.document, edit: rewrite::below(&edit, prefix) };
+        self.report.proposals.extend(proposals.into_iter().map(placed));
+        self.report.fills.extend(fill_edits.into_iter().map(placed));
         self.report.filled.extend(fills.into_iter().map(|fill| Filled {
             file: Arc::clone(self.file),
             document: self.document,

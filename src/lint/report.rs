@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::model::Course;
 use crate::policy::Action;
 use crate::rules::Finding;
-use crate::yaml::Span;
+use crate::yaml::{Span, edit::Placed};
 
 /// What a run found, in the order of files, documents, containers, probes and rules.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Report {
     }
 
     pub(super) fn add(&mut self, file: FileReport) {
-        let FileReport { findings, filled, workloads, errors, warnings, summary } = file;
+        let FileReport { findings, filled, workloads, errors, warnings, summary, fills: _, proposals: _ } = file;
         self.findings.extend(findings);
         self.filled.extend(filled);
         self.workloads.extend(workloads);
@@ -52,6 +52,10 @@ pub(super) struct FileReport {
     pub(super) errors: Vec<Failure>,
     pub(super) warnings: Vec<Failure>,
     pub(super) summary: Summary,
+    /// What the webhook would fill in, as changes of the file.
+    pub(super) fills: Vec<Placed>,
+    /// What could be written better, whatever the rules say.
+    pub(super) proposals: Vec<Placed>,
 }
 
 impl FileReport {
@@ -96,6 +100,13 @@ pub struct Found {
     pub pointer: String,
     /// What is wrong; its own pointer starts at the object.
     pub finding: Finding,
+}
+
+impl Found {
+    /// Pointer from the document's root to the object.
+    pub(super) fn prefix(&self) -> &str {
+        self.pointer.strip_suffix(&*self.finding.pointer).unwrap_or_default()
+    }
 }
 
 /// A few lines of a file, and what to underline in them, as byte ranges of `text`.

@@ -5,6 +5,7 @@
 mod check;
 mod container;
 mod decode;
+mod edit;
 mod exec;
 mod host;
 mod intent;
@@ -20,6 +21,7 @@ pub use container::{
 };
 pub(crate) use decode::explain;
 pub use decode::{Annotations, DecodeError, Labels, Metadata, Object, OwnerReference, Text};
+pub use edit::{Change, Edit, Scalar};
 pub use exec::{Call, HttpCall, Protocol, Reach, Reading, Target, data_store, unexpanded_variables};
 pub use host::{Host, classify_host};
 pub use intent::{Author, LiveWitnesses, Origin, WitnessTexts, Witnesses};

@@ -1,6 +1,6 @@
-use super::{Context, Findings, Rule};
+use super::{Context, Finding, Findings, Rule};
 use crate::{
-    model::{ProbeKind, Timing},
+    model::{Leaf, ProbeKind, Timing},
     policy::Action,
 };
 
@@ -48,6 +48,7 @@ declare_rule! {
     actions: [Audit, Warn, Deny],
     profile_params: ["", "", r#"{"denyBelowSeconds": 10}"#],
     covered_by: "hair-trigger-liveness",
+    rewrite: "raises `failureThreshold`",
 }
 
 impl Rule for AggressiveLiveness {
@@ -65,9 +66,20 @@ impl Rule for AggressiveLiveness {
             if self.deny_below_seconds.is_some_and(|limit| tolerance >= i64::from(limit)) {
                 finding.at_most(Action::Warn);
             }
+            raise_threshold(finding, probe.timing().threshold_for_tolerance(wanted));
         }
     }
 }
+
+/// Proposes a failure threshold, unless it is one that nobody would choose: then the period has to change too, which is for the author to decide.
+pub(super) fn raise_threshold(finding: &mut Finding, threshold: i64) {
+    if threshold <= MOST_FAILURES {
+        finding.rewrite_leaf(Leaf::FailureThreshold, threshold);
+    }
+}
+
+/// As for thresholds that are filled in.
+const MOST_FAILURES: i64 = 30;
 
 /// The same probe with a timeout of at most 5 s and the smallest threshold that tolerates `wanted` seconds.
 pub(super) fn slower(timing: Timing, wanted: i64) -> String {

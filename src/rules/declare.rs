@@ -35,6 +35,8 @@ pub struct RuleDef {
     pub profile_params: [&'static str; 3],
     /// Rules that say the same better: where one of them fires at the same place with at least this action, this one is silent.
     pub covered_by: &'static [&'static str],
+    /// What `probekeeper fix --unsafe` does about it, as a clause; empty where it does nothing.
+    pub rewrite: &'static str,
     /// Makes the rule from parameters; the error says which one is wrong.
     pub build: fn(Value) -> Result<Built, String>,
     /// JSON schema of the parameters.
@@ -86,6 +88,7 @@ macro_rules! declare_rule {
         actions: [$baseline:ident, $recommended:ident, $strict:ident],
         $( profile_params: [$baseline_params:literal, $recommended_params:literal, $strict_params:literal], )?
         $( covered_by: $( $covered_by:literal )|+, )?
+        $( rewrite: $rewrite:literal, )?
     ) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -111,6 +114,7 @@ macro_rules! declare_rule {
             ],
             profile_params: declare_rule!(@params $($baseline_params, $recommended_params, $strict_params)?),
             covered_by: &[$( $( $covered_by ),+ )?],
+            rewrite: concat!($($rewrite)?),
             build: |params| {
                 let rule: $name = serde_json::from_value(params).map_err(|error| $crate::model::explain(&error))?;
                 if let Some(problem) = $crate::rules::Rule::refuse(&rule) {

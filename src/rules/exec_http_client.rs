@@ -1,5 +1,5 @@
-use super::{Context, Findings, Rule};
-use crate::model::{Call, Container, HttpCall, ProbeKind, Reach, Reading, Target, is_mesh_sidecar};
+use super::{Context, Findings, Rule, is_requested_as_written};
+use crate::model::{Call, Container, Edit, HttpCall, ProbeKind, Reach, Reading, Scalar, Target, is_mesh_sidecar};
 
 declare_rule! {
     /// A probe starts curl or wget to ask its own container.
@@ -31,6 +31,8 @@ declare_rule! {
     id: "exec-http-client",
     why: "each run starts a process and needs the client in the image; httpGet asks the same from outside",
     actions: [Off, Warn, Warn],
+    rewrite: "puts `httpGet` in its place where the command is nothing but a GET of localhost with flags that do not matter; the server must listen on the \
+              pod's address too",
 }
 
 impl Rule for ExecHttpClient {
@@ -50,10 +52,24 @@ impl Rule for ExecHttpClient {
                     "{} starts {program} to ask its own container; httpGet needs no process, if the server listens on the pod's address",
                     kind.word()
                 );
-                out.probe(cx, container, kind, "exec/command", message, http_get(container, kind, target, http));
+                let rewrite = reading.plain.then(|| same_request(target, http)).flatten();
+                let finding = out.probe(cx, container, kind, "exec/command", message, http_get(container, kind, target, http));
+                finding.rewrite.extend(rewrite.map(|entries| {
+                    let exec = format!("{}/exec", cx.workload.probe_pointer(container, kind));
+                    Edit::replace(exec, "httpGet", entries)
+                }));
             }
         }
     }
+}
+
+/// The entries of an `httpGet` that certainly asks the same.
+fn same_request(target: &Target, http: &HttpCall) -> Option<Vec<(&'static str, Scalar)>> {
+    let path = if target.path.is_empty() { "/" } else { &*target.path };
+    let port = target.port.filter(|_| http.exact && is_requested_as_written(path))?;
+    let mut entries = vec![("path", path.into()), ("port", i64::from(port).into())];
+    entries.extend(http.https.then(|| ("scheme", "HTTPS".into())));
+    Some(entries)
 }
 
 /// The probe that asks the same. Values of variables are not printed: a port is given when the container declares it.

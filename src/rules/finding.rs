@@ -3,7 +3,7 @@
 use super::RuleDef;
 use crate::{
     graph::Around,
-    model::{Container, Probe, ProbeKind, Workload},
+    model::{Container, Edit, Leaf, Probe, ProbeKind, Scalar, Workload},
     policy::Action,
 };
 
@@ -42,6 +42,9 @@ pub struct Finding {
     pub help: String,
     /// How bad, where a rule has a measure: a larger number is worse. Compared on UPDATE, so that an old violation may stay but not grow.
     pub badness: i64,
+    /// What to change so that the rule is silent, as pointers from the object's root; empty where nothing can be proposed for certain. It changes what
+    /// the author wrote, so only `probekeeper fix --unsafe` carries it out. A rule that ever gives one says so in its declaration.
+    pub rewrite: Vec<Edit>,
     /// A secret stands there or near it: its surroundings are not to be shown.
     pub secret: bool,
 }
@@ -59,6 +62,24 @@ impl Finding {
     /// Sets the measure of badness.
     pub fn badness(&mut self, badness: i64) -> &mut Self {
         self.badness = badness;
+        self
+    }
+
+    /// Proposes another value at the place at fault.
+    pub fn rewrite_to(&mut self, value: impl Into<Scalar>) -> &mut Self {
+        self.rewrite.push(Edit::set(&*self.pointer, value));
+        self
+    }
+
+    /// Proposes to leave out the member at fault.
+    pub fn rewrite_without(&mut self) -> &mut Self {
+        self.rewrite.push(Edit::remove(&*self.pointer));
+        self
+    }
+
+    /// Where the finding is about a probe as a whole: proposes another value for one of its numbers.
+    pub fn rewrite_leaf(&mut self, leaf: Leaf, value: i64) -> &mut Self {
+        self.rewrite.push(Edit::set(format!("{}/{}", self.pointer, leaf.field()), value));
         self
     }
 
@@ -176,6 +197,7 @@ impl Findings {
             message,
             help,
             badness: 0,
+            rewrite: Vec::new(),
             secret: false,
         });
         &mut self.list[at]

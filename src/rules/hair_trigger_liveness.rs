@@ -1,4 +1,7 @@
-use super::{Context, Findings, Rule};
+use super::{
+    Context, Findings, Rule,
+    aggressive_liveness::{raise_threshold, slower},
+};
 use crate::model::ProbeKind;
 
 declare_rule! {
@@ -39,6 +42,7 @@ declare_rule! {
     id: "hair-trigger-liveness",
     why: "a pause that any process can have restarts a healthy container",
     actions: [Deny, Deny, Deny],
+    rewrite: "raises `failureThreshold`, so that a hang of 20 s is tolerated",
 }
 
 impl Rule for HairTriggerLiveness {
@@ -48,15 +52,9 @@ impl Rule for HairTriggerLiveness {
             let tolerance = probe.timing().tolerance();
             if tolerance < i64::from(self.min_tolerance_seconds) {
                 let message = format!("liveness restarts the container after a hang of {tolerance} s");
-                out.probe(
-                    cx,
-                    container,
-                    ProbeKind::Liveness,
-                    "",
-                    message,
-                    super::aggressive_liveness::slower(probe.timing(), 20),
-                )
-                .badness(-tolerance);
+                let finding = out.probe(cx, container, ProbeKind::Liveness, "", message, slower(probe.timing(), 20));
+                let wanted = i64::from(self.min_tolerance_seconds).max(20);
+                raise_threshold(finding.badness(-tolerance), probe.timing().threshold_for_tolerance(wanted));
             }
         }
     }

@@ -1,4 +1,4 @@
-use super::{Context, Findings, Rule};
+use super::{Context, Findings, Rule, aggressive_liveness::raise_threshold};
 use crate::{
     model::{Leaf, ProbeKind, Timing, same_check},
     policy::Action,
@@ -48,6 +48,7 @@ declare_rule! {
     why: "the pod is killed when it should only be taken out of the traffic",
     actions: [Warn, Deny, Deny],
     profile_params: ["", r#"{"denyOnlyChosenThreshold": true}"#, ""],
+    rewrite: "raises `failureThreshold` of liveness",
 }
 
 impl Rule for LivenessNotSlowerThanReadiness {
@@ -84,6 +85,7 @@ impl Rule for LivenessNotSlowerThanReadiness {
             if self.deny_only_chosen_threshold && !chosen {
                 finding.at_most(Action::Warn);
             }
+            raise_threshold(finding, slower.failure_threshold);
         }
     }
 }

@@ -32,6 +32,7 @@ declare_rule! {
     id: "loopback-host",
     why: "the kubelet connects from the node, so the probe asks the node and not the container",
     actions: [Deny, Deny, Deny],
+    rewrite: "removes `host`",
 }
 
 impl Rule for LoopbackHost {
@@ -45,7 +46,7 @@ impl Rule for LoopbackHost {
                 if classify_host(Some(host)) == Host::Loopback {
                     let message = format!("host \"{host}\" is the node, not this container");
                     let help = format!("{}:\n  {handler}:   # without host: the pod's own address", kind.field());
-                    out.probe(cx, container, kind, &format!("{handler}/host"), message, help);
+                    out.probe(cx, container, kind, &format!("{handler}/host"), message, help).rewrite_without();
                 }
             }
         }

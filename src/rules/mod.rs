@@ -65,6 +65,7 @@ mod unusable_path;
 
 pub use declare::{Built, Rule, RuleDef};
 pub use finding::{Context, Finding, Findings};
+pub(crate) use unusable_path::is_requested_as_written;
 
 /// Every rule, in the order of documentation: first what cannot work, then what causes outages, then what is careless.
 pub static RULES: &[&RuleDef] = &[

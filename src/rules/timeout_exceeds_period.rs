@@ -1,6 +1,6 @@
 use super::{Context, Findings, Rule, finding::shorten};
 use crate::graph::Around;
-use crate::model::{Handler, ProbeKind};
+use crate::model::{Edit, Handler, ProbeKind};
 
 declare_rule! {
     /// A probe's timeout is longer than its period.
@@ -36,6 +36,7 @@ declare_rule! {
     id: "timeout-exceeds-period",
     why: "runs never overlap, so against a hanging target the period is really the timeout",
     actions: [Audit, Warn, Deny],
+    rewrite: "raises `periodSeconds` to the timeout, which is what a hanging target sees anyway",
 }
 
 impl Rule for TimeoutExceedsPeriod {
@@ -51,7 +52,10 @@ impl Rule for TimeoutExceedsPeriod {
                         timing.timeout,
                         timing.period
                     );
-                    out.probe(cx, container, kind, "timeoutSeconds", message, help).badness(timing.timeout - timing.period);
+                    let finding = out.probe(cx, container, kind, "timeoutSeconds", message, help);
+                    finding.badness(timing.timeout - timing.period);
+                    let period = format!("{}/periodSeconds", cx.workload.probe_pointer(container, kind));
+                    finding.rewrite.push(Edit::set(period, timing.timeout));
                 } else if timing.timeout == timing.period
                     && kind == ProbeKind::Readiness
                     && matches!(probe.handler(), Some(Handler::HttpGet(_)))

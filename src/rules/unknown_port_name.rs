@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule, closest};
-use crate::model::{Container, Handler, Port, PortRef, ProbeKind, is_mesh_sidecar, resolve_port};
+use crate::model::{Container, Handler, Port, PortRef, ProbeKind, Scalar, is_mesh_sidecar, resolve_port};
 
 declare_rule! {
     /// A probe names a port that its container does not declare.
@@ -35,6 +35,7 @@ declare_rule! {
     id: "unknown-port-name",
     why: "the kubelet cannot look the name up, and Kubernetes checks it nowhere",
     actions: [Deny, Deny, Deny],
+    rewrite: "writes the declared name, or the number, where only one can be meant",
 }
 
 impl Rule for UnknownPortName {
@@ -57,7 +58,10 @@ impl Rule for UnknownPortName {
                 };
                 let message = format!("port \"{name}\" is not declared by this container ({}): {effect}", declared(container));
                 let help = format!("{}:\n  {handler}:\n    port: {}", kind.field(), proposal(container, name));
-                out.probe(cx, container, kind, &format!("{handler}/port"), message, help);
+                let finding = out.probe(cx, container, kind, &format!("{handler}/port"), message, help);
+                if let Some(port) = meant(container, name) {
+                    finding.rewrite_to(port);
+                }
             }
         }
     }
@@ -66,6 +70,22 @@ impl Rule for UnknownPortName {
 fn declared(container: &Container<'_>) -> String {
     let names: Vec<&str> = container.ports.iter().filter_map(|port| port.name.as_deref()).take(4).collect();
     if names.is_empty() { "no port has a name".to_owned() } else { format!("declared: {}", names.join(", ")) }
+}
+
+/// The port that is meant, where no other can be: the number that was put in quotes, the one declared name, or the one that is near.
+fn meant(container: &Container<'_>, name: &str) -> Option<Scalar> {
+    if let Ok(number) = name.parse::<u16>() {
+        return (number > 0).then(|| i64::from(number).into());
+    }
+    let mut names: Vec<&str> = container.ports.iter().filter_map(|port| port.name.as_deref()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if let ([only], [_]) = (&*names, &*container.ports) {
+        return Some((*only).into());
+    }
+    let near = closest(name, names.iter().copied())?;
+    let others = names.into_iter().filter(|other| *other != near);
+    closest(name, others).is_none().then(|| near.into())
 }
 
 /// The name or number that is probably meant, else a hint to declare the name.

@@ -59,6 +59,11 @@ impl Rule for UnusablePath {
     }
 }
 
+/// Whether a path is requested as it is written, with a slash before it at most.
+pub(crate) fn is_requested_as_written(path: &str) -> bool {
+    sent_instead(path).is_none()
+}
+
 enum Sent {
     /// This path is requested instead.
     Path(String),

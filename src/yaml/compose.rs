@@ -417,7 +417,7 @@ fn flow_end(text: &str, start: usize) -> Option<usize> {
 }
 
 /// The byte of the quote that closes the one at `start`.
-fn quoted_end(text: &str, start: usize) -> Option<usize> {
+pub(super) fn quoted_end(text: &str, start: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let quote = *bytes.get(start)?;
     let mut at = start + 1;

@@ -5,6 +5,7 @@
 //! begins with `---` ends a document whatever surrounds it. This is the only module that names the YAML crate.
 
 mod compose;
+pub mod edit;
 mod json;
 mod scalar;
 

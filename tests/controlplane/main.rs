@@ -7,6 +7,7 @@ mod cluster;
 mod contract;
 mod examples;
 mod failure;
+mod fix;
 mod hazards;
 mod http;
 mod verdicts;

@@ -181,6 +181,38 @@ fn fixtures_get_exactly_these_findings() {
     assert!(wrong.is_empty() || update, "{}", wrong.join("\n"));
 }
 
+/// `fix --unsafe` carries rewrites out, and `lint` is then silent.
+#[test]
+fn a_rewrite_silences_its_rule() {
+    for rule in RULES {
+        let mut rewritten = 0;
+        let folder = root().join("tests/rules/fixtures").join(rule.id);
+        for entry in fs::read_dir(&folder).expect("fixtures") {
+            let file = entry.expect("entry").path();
+            let text = fs::read_to_string(&file).expect("fixture");
+            let params = text.lines().find_map(|line| line.strip_prefix("# params: ")).unwrap_or_default();
+            for document in yaml::parse(&text) {
+                let mut json = String::new();
+                document.root.expect("YAML").to_json(&mut json);
+                if !matches!(Workload::from_json(&json), Ok(Some(_))) {
+                    continue;
+                }
+                let found = findings(rule, params, &json);
+                let mut object = serde_json::from_str(&json).expect("JSON");
+                for edit in found.iter().flat_map(|finding| &finding.rewrite) {
+                    edit.apply(&mut object).unwrap_or_else(|| panic!("{}: {edit:?} does not apply", file.display()));
+                    rewritten += 1;
+                }
+                let left = findings(rule, params, &object.to_string());
+                let expected: Vec<_> =
+                    found.iter().filter(|finding| finding.rewrite.is_empty()).map(|finding| &finding.pointer).collect();
+                assert_eq!(left.iter().map(|finding| &finding.pointer).collect::<Vec<_>>(), expected, "{}", file.display());
+            }
+        }
+        assert_eq!(rewritten > 0, !rule.rewrite.is_empty(), "{rule:?}: rewrites in fixtures, and `rewrite:` in the declaration");
+    }
+}
+
 fn line(finding: &Finding) -> String {
     let place = match (&finding.container, finding.probe) {
         (Some(container), Some(probe)) => format!("{container}/{}", probe.field()),

@@ -431,6 +431,25 @@ impl Client<'_> {
                 && places.len() == 1
                 && line.values(&["H", "header"]).all(|header| header.shown.is_none())
                 && fails,
+            exact: fails
+                && line.names().all(|name| {
+                    matches!(
+                        name,
+                        "f" | "fail"
+                            | "fail-with-body"
+                            | "s"
+                            | "silent"
+                            | "S"
+                            | "show-error"
+                            | "no-progress-meter"
+                            | "k"
+                            | "insecure"
+                            | "o"
+                            | "output"
+                    )
+                })
+                && line.values(&["o", "output"]).all(|file| matches!(&*file.value, "/dev/null" | "-"))
+                && self.is_exact(&places, line.has(&["k", "insecure"])),
             https: places.first().is_some_and(|(place, _)| place.value.starts_with("https:")),
             headers: line
                 .values(&["H", "header"])
@@ -468,6 +487,25 @@ impl Client<'_> {
         asked.http = Some(HttpCall {
             ignores_status: false,
             replaceable: !special && !file && places.len() == 1 && line.values(&["header"]).all(|header| header.shown.is_none()),
+            // Where the answer is kept, the second run may fail; `--spider` asks with HEAD.
+            exact: line.has(&["O", "output-document"])
+                && line.names().all(|name| {
+                    matches!(
+                        name,
+                        "q" | "quiet"
+                            | "n"
+                            | "v"
+                            | "no-verbose"
+                            | "no-check-certificate"
+                            | "t"
+                            | "tries"
+                            | "O"
+                            | "output-document"
+                    )
+                })
+                && line.values(&["t", "tries"]).all(|tries| tries.value == "1")
+                && line.values(&["O", "output-document"]).all(|file| matches!(&*file.value, "/dev/null" | "-"))
+                && self.is_exact(&places, line.has(&["no-check-certificate"])),
             https: places.first().is_some_and(|(place, _)| place.value.starts_with("https:")),
             headers: line
                 .values(&["header"])
@@ -475,6 +513,33 @@ impl Client<'_> {
                 .collect(),
         });
         asked
+    }
+
+    /// Whether it is one URL that asks this pod and that the kubelet requests as it stands. The kubelet verifies no certificates.
+    fn is_exact(&self, places: &[(&Arg, bool)], unverified: bool) -> bool {
+        let [(place @ Arg { shown: None, .. }, false)] = places else { return false };
+        let parts = url(&place.value);
+        let scheme = match parts.scheme {
+            "" | "http" => true,
+            "https" => unverified,
+            _ => false,
+        };
+        let authority = place.value.rsplit_once("://").map_or(&*place.value, |(_, rest)| rest);
+        let authority = authority.split(['/', '?']).next().unwrap_or_default();
+        let port = parts.port.is_none_or(|port| place::port(Some(port)).is_some());
+        // curl expands brackets and takes dots out of paths, a fragment is never sent, and a shell may expand stars.
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "#{}[]*\\$\"'`".contains(c) || !c.is_ascii();
+        let dots = || parts.path.split(['/', '?']).any(|segment| matches!(segment, "." | ".."));
+        let clean = (parts.path.is_empty() || parts.path.starts_with('/')) && !parts.path.contains(odd) && !dots();
+        let proxy = || self.scope.container.env.iter().any(|variable| variable.name.to_ascii_lowercase().ends_with("_proxy"));
+        scheme
+            && matches!(parts.host, "localhost" | "127.0.0.1" | "::1")
+            && !authority.contains(['@', '#'])
+            && place.value.matches("://").count() <= 1
+            && port
+            && clean
+            && !place.value.contains('#')
+            && !proxy()
     }
 
     fn urls(&self, places: &[(&Arg, bool)], redirected: bool) -> Asked {

@@ -36,6 +36,8 @@ pub struct Reading {
     pub calls: Vec<Call>,
     /// Index of the call whose exit code is the whole probe: nothing else is run but `exit` and messages.
     pub sole: Option<usize>,
+    /// Whether that call is run as it stands, without a wrapper, a variable or a file, and the probe fails exactly when it does.
+    pub plain: bool,
 }
 
 impl Reading {
@@ -54,13 +56,14 @@ impl Reading {
         }
         let scope = Scope::new(container, workload);
         let words = scope.arguments(exec);
-        let (_, arguments) = run::expand(&words, &scope);
+        let (assignments, arguments) = run::expand(&words, &scope);
         let outcome = Outcome { scope: &scope, longest_sleep: Cell::new(0) };
         let cannot_fail = outcome.arguments(arguments.clone(), 0).map(|reason| (reason, outcome.longest_sleep.get()));
-        let mut walk = Walk { scope, calls: Vec::new(), functions: Vec::new(), structured: false, budget: MAX_COMMANDS };
+        let wrapped = !assignments.is_empty();
+        let mut walk = Walk { scope, calls: Vec::new(), functions: Vec::new(), structured: false, wrapped, budget: MAX_COMMANDS };
         walk.arguments(arguments, false, 0);
-        let sole = walk.sole();
-        Self { cannot_fail, calls: walk.calls, sole }
+        let (sole, plain) = (walk.sole(), walk.is_plain());
+        Self { cannot_fail, calls: walk.calls, sole, plain }
     }
 
     /// Why it always exits 0 within `timeout` seconds, in words that follow "the command"; `None` when it can fail, or might.
@@ -180,11 +183,15 @@ pub enum Reach {
 
 /// What is particular to curl and wget.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each answers another question")]
 pub struct HttpCall {
     /// It exits 0 whatever the HTTP status is.
     pub ignores_status: bool,
     /// A plain GET of one URL, with nothing that `httpGet` cannot do.
     pub replaceable: bool,
+    /// A plain GET of one URL that stands in the command and certainly is this pod's, with no flag that could say more: `httpGet` with the port and path
+    /// of the target then succeeds and fails as it does. The server must listen on the pod's address too.
+    pub exact: bool,
     /// Over TLS.
     pub https: bool,
     /// Names of the headers that it sends.
@@ -216,6 +223,8 @@ struct Walk<'e> {
     functions: Vec<String>,
     /// Whether anything but plain `a || b` was seen.
     structured: bool,
+    /// Whether a program runs under another one, with variables of its own, or with files in the place of its input and output.
+    wrapped: bool,
     budget: usize,
 }
 
@@ -229,7 +238,15 @@ impl Walk<'_> {
         }
         self.budget -= 1;
         let mut assignments = Vec::new();
+        let words = arguments.len();
+        let runs_script = matches!(arguments.as_slice(), [_, flag, _] if flag.value == "-c");
         let run = run::run(arguments, &mut assignments);
+        self.wrapped |= !assignments.is_empty()
+            || match &run {
+                Run::Nothing => true,
+                Run::Program(_, rest) => words != rest.len() + 1,
+                Run::Script(_) => !runs_script,
+            };
         let mark = self.scope.mark();
         for (name, value) in assignments {
             self.scope.assign(&name, value.value);
@@ -282,6 +299,7 @@ impl Walk<'_> {
         for redirect in &command.redirects {
             let file = self.scope.expand(&redirect.target);
             self.substitutions(&redirect.target, depth);
+            self.wrapped |= !redirect.output || !matches!(&*file.value, "/dev/null" | "/dev/stderr" | "/dev/stdout" | "1" | "2");
             if let Some(target) = clients::dev_tcp(&file, &self.scope) {
                 self.structured = true;
                 self.calls.push(Call { program: "/dev/tcp".to_owned(), targets: vec![target], ..Call::default() });
@@ -320,6 +338,7 @@ impl Walk<'_> {
             self.substitutions(word, depth);
         }
         let (assignments, arguments) = run::expand(words, &self.scope);
+        self.wrapped |= !assignments.is_empty();
         if arguments.is_empty() {
             self.structured = true;
             for (name, value) in assignments {
@@ -364,6 +383,16 @@ impl Walk<'_> {
                 self.script(&script, true, depth + 1);
             }
         }
+    }
+
+    /// Behind the sole call, only `|| exit 1` and the like.
+    fn is_plain(&self) -> bool {
+        let repeats = |call: &Call| match (&*call.program, call.arguments.as_slice()) {
+            ("false" | "exit", []) => true,
+            ("exit", [code]) => code.parse::<u8>().is_ok_and(|code| code > 0),
+            _ => false,
+        };
+        !self.wrapped && self.sole() == Some(0) && self.calls.iter().skip(1).all(repeats)
     }
 
     fn sole(&self) -> Option<usize> {
