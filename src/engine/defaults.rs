@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use crate::{
     model::{
         Author, Container, Handler, Leaf, Origin, Owner, Port, Probe, ProbeKind, Record, Timing, Witnesses, Workload,
-        is_mesh_sidecar, resolve_port, same_check,
+        resolve_port, same_check,
     },
     policy::{FillWith, Policy, ProbeDefaults},
 };
@@ -631,11 +631,7 @@ impl Draft<'_> {
     fn startup_to_add(&self) -> Option<Slot> {
         let liveness = self.container.valid_probe(ProbeKind::Liveness)?;
         let slot = self.probes[0]?;
-        if !self.policy.defaults.add_startup_probe
-            || self.has_startup()
-            || is_mesh_sidecar(self.container)
-            || !may_gate(self.container, liveness)
-        {
+        if !self.policy.defaults.add_startup_probe || self.has_startup() || !may_gate(self.container, liveness) {
             return None;
         }
         // Our own delay has done already what the startup probe is for.

@@ -118,9 +118,6 @@ impl<'a> Container<'a> {
 
     /// Name or number of the first declared port that is not for metrics: the sign that a Service sends it requests. Sidecars of meshes do not serve.
     pub fn serving_port(&self) -> Option<String> {
-        if is_mesh_sidecar(self) {
-            return None;
-        }
         self.ports.iter().find_map(|port| match (port.name.as_deref(), port.container_port) {
             (Some(name), _) if name.split('-').any(|part| matches!(part, "metrics" | "prometheus" | "prom")) => None,
             (Some(name), _) if !name.is_empty() => Some(name.to_owned()),
@@ -151,7 +148,7 @@ impl<'a> Container<'a> {
 pub const MESH_PORTS: [i64; 2] = [15020, 15021];
 
 /// The sidecars of the common service meshes: their probes are the mesh's own, no author of a workload can change them, and injectors rewrite ports.
-pub fn is_mesh_sidecar(container: &Container<'_>) -> bool {
+pub(super) fn is_mesh_sidecar(container: &Container<'_>) -> bool {
     matches!(&*container.name, "istio-proxy" | "linkerd-proxy" | "linkerd-debug")
 }
 

@@ -17,7 +17,7 @@ mod workload;
 
 pub use check::{Port, resolve_port, same_check};
 pub use container::{
-    Container, ContainerPort, EnvVar, FieldRef, Lifecycle, LifecycleHandler, List, MESH_PORTS, Sleep, ValueFrom, is_mesh_sidecar,
+    Container, ContainerPort, EnvVar, FieldRef, Lifecycle, LifecycleHandler, List, MESH_PORTS, Sleep, ValueFrom,
 };
 pub(crate) use decode::explain;
 pub use decode::{Annotations, DecodeError, Labels, Metadata, Object, OwnerReference, Text};

@@ -2,8 +2,8 @@
 
 use super::{
     Container, DecodeError, Host, Leaf, List, Metadata, Object, Probe, ProbeKind, Record, Timing, classify_host,
+    container::is_mesh_sidecar,
     decode::{Spec, Template},
-    is_mesh_sidecar,
 };
 
 /// The kinds that are judged.

@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{Call, Reading, is_mesh_sidecar};
+use crate::model::{Call, Reading};
 
 declare_rule! {
     /// A probe runs a command that is expensive for what it finds out.
@@ -36,7 +36,7 @@ declare_rule! {
 
 impl Rule for CostlyExec {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
                 let Some(reading) = Reading::of_probe(probe, container, cx.workload) else { continue };
                 let Some((program, cost)) = reading.calls.iter().find_map(|call| Some((&call.program, cost(call)?))) else {

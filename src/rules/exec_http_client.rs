@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule, is_requested_as_written};
-use crate::model::{Call, Container, Edit, HttpCall, ProbeKind, Reach, Reading, Scalar, Target, is_mesh_sidecar};
+use crate::model::{Call, Container, Edit, HttpCall, ProbeKind, Reach, Reading, Scalar, Target};
 
 declare_rule! {
     /// A probe starts curl or wget to ask its own container.
@@ -37,7 +37,7 @@ declare_rule! {
 
 impl Rule for ExecHttpClient {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
                 let Some(reading) = Reading::of_probe(probe, container, cx.workload) else { continue };
                 if reading.cannot_fail(probe.timing().timeout).is_some() {

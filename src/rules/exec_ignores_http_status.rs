@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule, exec_http_client::http_get};
-use crate::model::{Call, Reach, Reading, is_mesh_sidecar};
+use crate::model::{Call, Reach, Reading};
 
 declare_rule! {
     /// A probe runs curl, which succeeds whatever the HTTP status is.
@@ -34,7 +34,7 @@ declare_rule! {
 
 impl Rule for ExecIgnoresHttpStatus {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
                 let Some(reading) = Reading::of_probe(probe, container, cx.workload) else { continue };
                 // Where the exit code does not matter at all, another rule says so.

@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{Container, Handler, ProbeKind, is_mesh_sidecar};
+use crate::model::{Container, Handler, ProbeKind};
 
 declare_rule! {
     /// Commands run as probes more often than they should.
@@ -48,7 +48,7 @@ impl Rule for FrequentExec {
         let mut count = 0;
         let mut fastest: Option<(i64, &Container<'_>, ProbeKind)> = None;
         let before = out.len();
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             for kind in [ProbeKind::Liveness, ProbeKind::Readiness] {
                 let Some(probe) = container.valid_probe(kind) else { continue };
                 let Some(Handler::Exec(_)) = probe.handler() else { continue };

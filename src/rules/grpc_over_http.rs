@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{Handler, is_mesh_sidecar};
+use crate::model::Handler;
 
 declare_rule! {
     /// A probe sends HTTP/1.1 to a gRPC port.
@@ -36,7 +36,7 @@ declare_rule! {
 
 impl Rule for GrpcOverHttp {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
                 let Some(handler @ Handler::HttpGet(http)) = probe.handler() else { continue };
                 let Some(port) = handler.port() else { continue };

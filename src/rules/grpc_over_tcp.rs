@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{Container, Handler, Port, ProbeKind, Protocol, Reach, Reading, is_mesh_sidecar, resolve_port};
+use crate::model::{Container, Handler, Port, ProbeKind, Protocol, Reach, Reading, resolve_port};
 
 declare_rule! {
     /// A gRPC server is probed by a TCP connect, or by a program where Kubernetes can ask itself.
@@ -35,7 +35,7 @@ declare_rule! {
 
 impl Rule for GrpcOverTcp {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
                 match probe.handler() {
                     Some(Handler::TcpSocket(tcp)) if cx.other_host(probe).is_none() => {

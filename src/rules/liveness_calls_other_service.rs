@@ -1,7 +1,7 @@
 use super::{Context, Findings, Rule, readiness_calls_other_service::in_this_set};
 use crate::{
     graph::asks_readiness,
-    model::{Container, ProbeKind, Reach, Reading, Target, is_mesh_sidecar},
+    model::{Container, ProbeKind, Reach, Reading, Target},
     policy::Action,
 };
 
@@ -87,9 +87,6 @@ pub(super) fn report<'t>(
     let Some((_, target)) = targets.filter_map(|target| Some((doubt(target)?, target))).min_by_key(|(doubt, _)| *doubt) else {
         return;
     };
-    if is_mesh_sidecar(container) {
-        return;
-    }
     let (word, place) = (kind.word(), target.place());
     let readiness = asks_readiness(&target.path);
     let in_set = cx.around.filter(|_| kind == ProbeKind::Readiness && target.reach == Reach::Remote && target.literal);

@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{Handler, is_mesh_sidecar};
+use crate::model::Handler;
 
 declare_rule! {
     /// Istio is told to leave the probes of a meshed pod as they are.
@@ -67,7 +67,7 @@ impl Rule for MeshRewriteDisabled {
         if annotations.rewrite_probes.as_deref() != Some("false") || inject == Some("false") {
             return;
         }
-        let mut probes = cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)).flat_map(|container| {
+        let mut probes = cx.workload.containers.iter().flat_map(|container| {
             container
                 .valid_probes()
                 .filter(|(_, probe)| !matches!(probe.handler(), Some(Handler::Exec(_)) | None))

@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{ProbeKind, is_mesh_sidecar};
+use crate::model::ProbeKind;
 
 declare_rule! {
     /// A long-running container has no liveness probe.
@@ -42,7 +42,7 @@ impl Rule for MissingLiveness {
             return;
         }
 
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             if container.probe(ProbeKind::Liveness).is_some() {
                 continue;
             }

@@ -1,6 +1,6 @@
 use super::{Context, Findings, Rule, finding::shorten};
 use crate::graph::Service;
-use crate::model::{Container, ProbeKind, is_mesh_sidecar};
+use crate::model::{Container, ProbeKind};
 
 declare_rule! {
     /// A container that serves has no readiness probe.
@@ -61,8 +61,7 @@ impl Rule for MissingReadiness {
 
 /// The Service that sends requests to a container without declared ports, and the port it sends them to. Of several containers any may be meant.
 fn served_by<'c>(cx: &Context<'c>, container: &Container<'_>) -> Option<(&'c Service, String)> {
-    let mut others = cx.workload.containers.iter().filter(|other| !is_mesh_sidecar(other));
-    if !container.ports.is_empty() || others.nth(1).is_some() {
+    if !container.ports.is_empty() || cx.workload.containers.len() > 1 {
         return None;
     }
     let around = cx.around?;

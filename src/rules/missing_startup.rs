@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{ProbeKind, is_mesh_sidecar};
+use crate::model::ProbeKind;
 
 declare_rule! {
     /// A long-running container is probed, but not while it starts.
@@ -43,7 +43,7 @@ impl Rule for MissingStartup {
             return;
         }
 
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             if container.probe(ProbeKind::Startup).is_some() || !container.has_probe() {
                 continue;
             }

@@ -1,5 +1,4 @@
 use super::{Context, Findings, Rule};
-use crate::model::is_mesh_sidecar;
 
 declare_rule! {
     /// A long-running container has no probe at all.
@@ -39,7 +38,7 @@ impl Rule for NoProbes {
             return;
         }
 
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             if container.has_probe() {
                 continue;
             }

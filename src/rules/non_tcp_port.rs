@@ -1,8 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::{
-    model::{PortRef, is_mesh_sidecar},
-    policy::Action,
-};
+use crate::{model::PortRef, policy::Action};
 
 declare_rule! {
     /// A probe connects by TCP to a port that is declared for UDP or SCTP.
@@ -40,7 +37,7 @@ declare_rule! {
 
 impl Rule for NonTcpPort {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
                 let Some(handler) = probe.handler() else { continue };
                 let Some(port) = handler.port() else { continue };

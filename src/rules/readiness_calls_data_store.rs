@@ -1,6 +1,6 @@
 use super::{Context, Findings, Rule};
 use crate::{
-    model::{Handler, PortRef, ProbeKind, Reach, Reading, data_store, is_mesh_sidecar},
+    model::{Handler, PortRef, ProbeKind, Reach, Reading, data_store},
     policy::Action,
 };
 
@@ -43,7 +43,7 @@ declare_rule! {
 impl Rule for ReadinessCallsDataStore {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
         let kind = ProbeKind::Readiness;
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             let Some(probe) = container.valid_probe(kind) else { continue };
             if let (Some(Handler::TcpSocket(tcp)), Some((_, host))) = (probe.handler(), cx.other_host(probe)) {
                 let Some(PortRef::Number(port)) = tcp.port else { continue };

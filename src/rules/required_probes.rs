@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{Leaf, Probe, ProbeKind, is_mesh_sidecar};
+use crate::model::{Leaf, Probe, ProbeKind};
 
 declare_rule! {
     /// A container does not meet an organisation's own numbers.
@@ -158,7 +158,7 @@ impl RequiredProbes {
 
 impl Rule for RequiredProbes {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             if cx.workload.is_long_running() {
                 for kind in self.probes.iter().map(|name| name.kind()).filter(|kind| container.probe(*kind).is_none()) {
                     let message = format!("has no {} probe; the policy asks for one", kind.word());

@@ -1,6 +1,6 @@
 use super::{Context, Findings, Rule};
 use crate::{
-    model::{Container, Handler, PortRef, is_mesh_sidecar},
+    model::{Container, Handler, PortRef},
     policy::Action,
 };
 
@@ -40,7 +40,7 @@ declare_rule! {
 
 impl Rule for SchemeMismatch {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
                 let Some(handler @ Handler::HttpGet(http)) = probe.handler() else { continue };
                 let Some(port) = handler.port() else { continue };

@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule};
-use crate::model::{MESH_PORTS, PortRef, is_mesh_sidecar};
+use crate::model::{MESH_PORTS, PortRef};
 
 declare_rule! {
     /// A probe asks a port number that is not among the declared ones.
@@ -37,9 +37,7 @@ declare_rule! {
 
 impl Rule for UndeclaredPort {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
-        for container in
-            cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container) && !container.ports.is_empty())
-        {
+        for container in cx.workload.containers.iter().filter(|container| !container.ports.is_empty()) {
             for (kind, probe) in container.valid_probes() {
                 let Some(handler) = probe.handler() else { continue };
                 let Some(port @ PortRef::Number(number)) = handler.port() else { continue };

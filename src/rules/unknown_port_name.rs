@@ -1,5 +1,5 @@
 use super::{Context, Findings, Rule, closest};
-use crate::model::{Container, Handler, Port, PortRef, ProbeKind, Scalar, is_mesh_sidecar, resolve_port};
+use crate::model::{Container, Handler, Port, PortRef, ProbeKind, Scalar, resolve_port};
 
 declare_rule! {
     /// A probe names a port that its container does not declare.
@@ -40,7 +40,7 @@ declare_rule! {
 
 impl Rule for UnknownPortName {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
-        for container in cx.workload.containers.iter().filter(|container| !is_mesh_sidecar(container)) {
+        for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
                 let (handler, port) = match probe.handler() {
                     Some(Handler::HttpGet(http)) => ("httpGet", http.port.as_ref()),
