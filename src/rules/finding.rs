@@ -16,7 +16,12 @@ pub struct Context<'w> {
     pub around: Option<Around<'w>>,
 }
 
-impl Context<'_> {
+impl<'w> Context<'w> {
+    /// What a Service around the workload says is spoken on a port of the pod (`appProtocol`).
+    pub fn app_protocol(&self, port: i64) -> Option<&'w str> {
+        self.around.and_then(|around| around.app_protocol(port))
+    }
+
     /// [`Workload::other_host`].
     pub fn other_host<'p>(&self, probe: &'p Probe<'_>) -> Option<(&'static str, &'p str)> {
         self.workload.other_host(probe)

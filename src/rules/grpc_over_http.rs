@@ -1,12 +1,12 @@
 use super::{Context, Findings, Rule};
-use crate::model::Handler;
+use crate::model::{Handler, Port, resolve_port};
 
 declare_rule! {
     /// A probe sends HTTP/1.1 to a gRPC port.
     ///
     /// ## What it does
     ///
-    /// Fires when an `httpGet` probe asks a port whose declared name begins with `grpc`, unless its `protocol` is HTTP2. Ports for gRPC's
+    /// Fires when an `httpGet` probe asks a port whose declared name begins with `grpc`, or whose Service says `appProtocol: grpc` (over a set of files), unless its `protocol` is HTTP2. Ports for gRPC's
     /// companions (`grpc-web`, `grpc-gateway`, `grpc-metrics`) are left out.
     ///
     /// ## Why it is bad
@@ -41,12 +41,20 @@ impl Rule for GrpcOverHttp {
                 let Some(handler @ Handler::HttpGet(http)) = probe.handler() else { continue };
                 let Some(port) = handler.port() else { continue };
                 let mut named = container.declared(&port).filter(|declared| declared.name.as_deref().is_some_and(is_grpc));
-                let Some(declared) = named.next() else { continue };
+                let resolved = match resolve_port(container, &port) {
+                    Port::Number(number) => Some(number),
+                    Port::Unknown => None,
+                };
+                let (by, number) = match (named.next(), resolved) {
+                    (Some(declared), _) => ("name", declared.container_port),
+                    (None, Some(number)) if cx.app_protocol(number) == Some("grpc") => ("Service's appProtocol", Some(number)),
+                    _ => continue,
+                };
                 if http.protocol.as_deref() == Some("HTTP2") {
                     continue;
                 }
-                let message = format!("HTTP/1.1 to port {port}, which by its name speaks gRPC");
-                let number = declared.container_port.map_or_else(|| "...".to_owned(), |number| number.to_string());
+                let message = format!("HTTP/1.1 to port {port}, which by its {by} speaks gRPC");
+                let number = number.map_or_else(|| "...".to_owned(), |number| number.to_string());
                 let help = format!("{}:\n  grpc:            # instead of httpGet\n    port: {number}", kind.field());
                 out.probe(cx, container, kind, "httpGet", message, help);
             }

@@ -6,7 +6,8 @@ declare_rule! {
     ///
     /// ## What it does
     ///
-    /// Fires when a `tcpSocket` probe goes to a port that the container names `grpc` or `grpc-...`, and when a command is `grpc_health_probe` without TLS against
+    /// Fires when a `tcpSocket` probe goes to a port that the container names `grpc` or `grpc-...` or whose Service says `appProtocol: grpc` (over a set of
+    /// files), and when a command is `grpc_health_probe` without TLS against
     /// this pod.
     ///
     /// ## Why it is bad
@@ -42,8 +43,12 @@ impl Rule for GrpcOverTcp {
                         let Some(Port::Number(number)) = tcp.port.as_ref().map(|port| resolve_port(container, port)) else {
                             continue;
                         };
-                        let Some(name) = grpc_name(container, number) else { continue };
-                        let message = format!("{} only opens a connection to port {number} (\"{name}\")", kind.word());
+                        let said = match grpc_name(container, number) {
+                            Some(name) => format!("\"{name}\""),
+                            None if cx.app_protocol(number) == Some("grpc") => "appProtocol grpc".to_owned(),
+                            None => continue,
+                        };
+                        let message = format!("{} only opens a connection to port {number} ({said})", kind.word());
                         out.probe(cx, container, kind, "tcpSocket", message, grpc(kind, &number.to_string(), ""));
                     }
                     Some(Handler::Exec(_)) => {
