@@ -323,11 +323,11 @@ pub fn apply(workload: &mut Workload<'_>, plan: &Plan) {
         let Some(container) = workload.containers.get_mut(*container) else { continue };
         match addition {
             Addition::Startup { numbers, .. } => {
-                let mut probe = container.liveness_probe.as_ref().map(Probe::with_handler_only).unwrap_or_default();
+                let mut probe = container.liveness_probe.as_deref().map(Probe::with_handler_only).unwrap_or_default();
                 for (leaf, value) in numbers {
                     probe.set_leaf(*leaf, *value);
                 }
-                container.startup_probe = Some(probe);
+                container.startup_probe = Some(Box::new(probe));
             }
             Addition::PreStopSleep { seconds, .. } => container.set_pre_stop_sleep(Some(*seconds)),
             Addition::TakenAway { part: STARTUP, place, .. } => {

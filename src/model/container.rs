@@ -27,13 +27,13 @@ pub struct Container<'a> {
     pub env: Vec<EnvVar<'a>>,
     /// Liveness probe.
     #[serde(borrow, default)]
-    pub liveness_probe: Option<Probe<'a>>,
+    pub liveness_probe: Option<Box<Probe<'a>>>,
     /// Readiness probe.
     #[serde(borrow, default)]
-    pub readiness_probe: Option<Probe<'a>>,
+    pub readiness_probe: Option<Box<Probe<'a>>>,
     /// Startup probe.
     #[serde(borrow, default)]
-    pub startup_probe: Option<Probe<'a>>,
+    pub startup_probe: Option<Box<Probe<'a>>>,
     /// Hooks.
     #[serde(borrow, default)]
     pub lifecycle: Option<Lifecycle<'a>>,
@@ -75,14 +75,14 @@ impl<'a> Container<'a> {
     /// The probe of a kind, as written.
     pub fn probe(&self, kind: ProbeKind) -> Option<&Probe<'a>> {
         match kind {
-            ProbeKind::Liveness => self.liveness_probe.as_ref(),
-            ProbeKind::Readiness => self.readiness_probe.as_ref(),
-            ProbeKind::Startup => self.startup_probe.as_ref(),
+            ProbeKind::Liveness => self.liveness_probe.as_deref(),
+            ProbeKind::Readiness => self.readiness_probe.as_deref(),
+            ProbeKind::Startup => self.startup_probe.as_deref(),
         }
     }
 
     /// The place of a probe.
-    pub(crate) const fn probe_place(&mut self, kind: ProbeKind) -> &mut Option<Probe<'a>> {
+    pub(crate) const fn probe_place(&mut self, kind: ProbeKind) -> &mut Option<Box<Probe<'a>>> {
         match kind {
             ProbeKind::Liveness => &mut self.liveness_probe,
             ProbeKind::Readiness => &mut self.readiness_probe,

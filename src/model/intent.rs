@@ -161,7 +161,7 @@ impl LiveWitnesses<'_> {
             return Some(Origin::Ours);
         }
         // No witness, but a second handler beside the one that was there: that one was ours.
-        match (old.and_then(Probe::handler), probe.handler_fields().count()) {
+        match (old.and_then(|old| old.handler()), probe.handler_fields().count()) {
             (Some(ours), 2) => mixed(probe, |place| !place.starts_with(ours.field())),
             _ => None,
         }

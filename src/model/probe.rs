@@ -275,8 +275,14 @@ impl<'a> Probe<'a> {
     /// Whether the API server would accept the probe's numbers and handler (semantics 1). The mutating webhook runs before that check and must leave
     /// such a probe alone.
     pub fn is_valid(&self, kind: ProbeKind) -> bool {
-        let in_range =
-            Leaf::ALL.into_iter().all(|leaf| self.leaf(leaf).is_none_or(|value| (0..=i64::from(i32::MAX)).contains(&value)));
+        // Spelt out: every rule asks this of every probe.
+        let fits = |value: Option<i64>| value.is_none_or(|value| (0..=i64::from(i32::MAX)).contains(&value));
+        let in_range = fits(self.initial_delay_seconds)
+            && fits(self.timeout_seconds)
+            && fits(self.period_seconds)
+            && fits(self.success_threshold)
+            && fits(self.failure_threshold)
+            && fits(self.termination_grace_period_seconds);
         let by_kind = match kind {
             ProbeKind::Readiness => self.termination_grace_period_seconds.is_none(),
             ProbeKind::Liveness | ProbeKind::Startup => {
