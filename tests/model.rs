@@ -405,7 +405,6 @@ fn a_wrong_type_is_named_by_its_pointer_and_never_by_its_value() {
         "/spec/template/spec/containers".to_owned(),
         container.to_owned(),
         format!("{container}/ports/0/containerPort"),
-        format!("{container}/env/0/valueFrom"),
         format!("{container}/livenessProbe"),
         format!("{container}/livenessProbe/timeoutSeconds"),
         format!("{container}/livenessProbe/exec/command"),
@@ -453,7 +452,6 @@ fn a_wrong_type_is_named_by_its_pointer_and_never_by_its_value() {
     /spec/template/spec/containers: invalid type: a string, expected a list
     /spec/template/spec/containers/0: invalid type: a string, expected a map
     /spec/template/spec/containers/0/ports/0/containerPort: invalid type: a string, expected a whole number
-    /spec/template/spec/containers/0/env/0/valueFrom: invalid type: a string, expected a map
     /spec/template/spec/containers/0/livenessProbe: invalid type: a string, expected a map
     /spec/template/spec/containers/0/livenessProbe/timeoutSeconds: invalid type: a string, expected a whole number
     /spec/template/spec/containers/0/livenessProbe/exec/command: invalid type: a string, expected a list

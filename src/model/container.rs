@@ -1,6 +1,7 @@
 //! Containers: what of them bears on probes.
 
 use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 
 use super::{
     Text,
@@ -22,9 +23,9 @@ pub struct Container<'a> {
     /// Declared ports. Declaring a number is optional, declaring a name is what makes the name usable.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub ports: Vec<ContainerPort<'a>>,
-    /// Environment, from which `$(NAME)` in exec commands is expanded.
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    pub env: Vec<EnvVar<'a>>,
+    /// Environment, left raw: only the reading of commands needs it ([`Container::variables`]), and it is often the larger part of a container.
+    #[serde(borrow, default)]
+    env: Option<RawEnv<'a>>,
     /// Liveness probe.
     #[serde(borrow, default)]
     pub liveness_probe: Option<Box<Probe<'a>>>,
@@ -72,6 +73,11 @@ impl List {
 }
 
 impl<'a> Container<'a> {
+    /// The environment, in the order of the input; what cannot be read as such is left out.
+    pub fn variables(&self) -> Vec<EnvVar<'a>> {
+        self.env.as_ref().map(RawEnv::variables).unwrap_or_default()
+    }
+
     /// The probe of a kind, as written.
     pub fn probe(&self, kind: ProbeKind) -> Option<&Probe<'a>> {
         match kind {
@@ -165,6 +171,22 @@ pub struct ContainerPort<'a> {
     /// `TCP` when absent.
     #[serde(borrow, default)]
     pub protocol: Option<Text<'a>>,
+}
+
+/// The environment as bytes. They hold values, so only the names are ever shown.
+#[derive(Clone, Deserialize)]
+struct RawEnv<'a>(#[serde(borrow)] &'a RawValue);
+
+impl<'a> RawEnv<'a> {
+    fn variables(&self) -> Vec<EnvVar<'a>> {
+        serde_json::from_str(self.0.get()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for RawEnv<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.variables().fmt(f)
+    }
 }
 
 /// An environment variable. Its value is never logged or printed.

@@ -531,7 +531,7 @@ impl Client<'_> {
         let odd = |c: char| c.is_whitespace() || c.is_control() || "#{}[]*\\$\"'`".contains(c) || !c.is_ascii();
         let dots = || parts.path.split(['/', '?']).any(|segment| matches!(segment, "." | ".."));
         let clean = (parts.path.is_empty() || parts.path.starts_with('/')) && !parts.path.contains(odd) && !dots();
-        let proxy = || self.scope.container.env.iter().any(|variable| variable.name.to_ascii_lowercase().ends_with("_proxy"));
+        let proxy = || self.scope.variables.iter().any(|variable| variable.name.to_ascii_lowercase().ends_with("_proxy"));
         scheme
             && matches!(parts.host, "localhost" | "127.0.0.1" | "::1")
             && !authority.contains(['@', '#'])

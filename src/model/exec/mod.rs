@@ -54,7 +54,8 @@ impl Reading {
         if bytes > MAX_BYTES || exec.command.len() > MAX_COMMANDS || exec.command.iter().any(|text| shell::has_stand_in(text)) {
             return Self::default();
         }
-        let scope = Scope::new(container, workload);
+        let variables = container.variables();
+        let scope = Scope::new(container, workload, &variables);
         let words = scope.arguments(exec);
         let (assignments, arguments) = run::expand(&words, &scope);
         let outcome = Outcome { scope: &scope, longest_sleep: Cell::new(0) };
@@ -85,7 +86,7 @@ impl Reading {
 
 /// Variables in `$(NAME)` that the kubelet replaces by nothing, because their value comes from elsewhere (semantics 2.10).
 pub fn unexpanded_variables(exec: &Exec<'_>, container: &Container<'_>, workload: &Workload<'_>) -> Vec<String> {
-    Scope::new(container, workload).unexpanded(exec)
+    Scope::new(container, workload, &container.variables()).unexpanded(exec)
 }
 
 /// One program that a command runs.

@@ -12,6 +12,8 @@ const MAX_REFERENCES: usize = 8;
 /// What is known about the place where a command runs.
 pub(super) struct Scope<'e> {
     pub(super) container: &'e Container<'e>,
+    /// What the container declares.
+    pub(super) variables: &'e [EnvVar<'e>],
     pub(super) workload: &'e Workload<'e>,
     /// Variables that the script has set so far.
     assigned: Vec<(String, String)>,
@@ -73,8 +75,8 @@ impl Arg {
 }
 
 impl<'e> Scope<'e> {
-    pub(super) fn new(container: &'e Container<'e>, workload: &'e Workload<'e>) -> Self {
-        Self { container, workload, assigned: Vec::new() }
+    pub(super) fn new(container: &'e Container<'e>, workload: &'e Workload<'e>, variables: &'e [EnvVar<'e>]) -> Self {
+        Self { container, variables, workload, assigned: Vec::new() }
     }
 
     /// The arguments of a probe as its program gets them: the kubelet expands `$(NAME)` for every declared variable, whatever its quotes, and makes `$` of
@@ -116,7 +118,7 @@ impl<'e> Scope<'e> {
 
     /// The last variable of a name wins.
     fn variable(&self, name: &str) -> Option<&'e EnvVar<'e>> {
-        self.container.env.iter().rev().find(|variable| &*variable.name == name)
+        self.variables.iter().rev().find(|variable| &*variable.name == name)
     }
 
     /// What a variable stands for; stand-ins where that is not known.
