@@ -14,6 +14,7 @@ use crate::{
     engine::{decide, defaults, evaluate, patch},
     model::{Annotations, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
     policy::{Action, OnInternalError, OwnedObjects, Policy, PolicyStore},
+    rules::Finding,
 };
 
 /// Judges AdmissionReviews by the policy in force.
@@ -130,7 +131,7 @@ fn validate(
     let evaluation = evaluate(policy, workload);
     outcome.rule_errors = evaluation.rule_errors;
     let would_deny = evaluation.findings.iter().any(|finding| finding.action == Action::Deny);
-    let before = if would_deny && !owned { old.workload() } else { None }.map(|old| evaluate(policy, &old).findings);
+    let before = if would_deny && !owned && !old.create { Some(findings_before(policy, old)?) } else { None };
     let verdict = decide(evaluation.findings, before.as_deref(), owned);
 
     let mut response = Response::allow("");
@@ -159,6 +160,16 @@ fn validate(
         outcome.verdict = "warned";
     }
     Ok(response)
+}
+
+/// What the old object had. Where that cannot be told, an old violation would look new: a fault of ours, not a reason to deny.
+fn findings_before(policy: &Policy, old: &Old<'_>) -> Result<Vec<Finding>, Fault> {
+    let workload = old.workload().ok_or_else(|| Fault("the old object cannot be read".to_owned()))?;
+    let evaluation = evaluate(policy, &workload);
+    match evaluation.rule_errors.first() {
+        Some(rule) => Err(Fault(format!("rule {rule} failed on the old object"))),
+        None => Ok(evaluation.findings),
+    }
 }
 
 fn mutate(
@@ -294,4 +305,34 @@ fn operation_label(operation: Option<&str>) -> &'static str {
 fn object_name<O>(request: &Request<'_, O>) -> String {
     let part = |text: &Option<crate::model::Text<'_>>| text.as_deref().unwrap_or_default().to_owned();
     format!("{}/{}", part(&request.namespace), part(&request.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Profile;
+
+    /// Without the old object nothing tells what is new.
+    #[test]
+    fn an_update_whose_old_object_cannot_be_read_is_not_denied() {
+        let probe = r#"{"httpGet":{"port":80},"periodSeconds":1,"timeoutSeconds":1,"failureThreshold":1,"successThreshold":1}"#;
+        let object = format!(
+            r#"{{"apiVersion":"apps/v1","kind":"Deployment","metadata":{{"name":"web"}},"spec":{{"selector":{{}},"template":{{"spec":{{"containers":[
+            {{"name":"web","image":"i","livenessProbe":{probe}}}]}}}}}}}}"#
+        );
+        let admission = Admission::new(Arc::new(PolicyStore::new(Policy::builtin(Profile::Recommended))));
+        for old in ["null", "{}", r#"{"apiVersion":"apps/v1","kind":"Deployment","spec":5}"#, &*object] {
+            let review = format!(
+                r#"{{"apiVersion":"{API_VERSION}","kind":"{KIND}","request":{{"uid":"u","operation":"UPDATE","object":{object},"oldObject":{old}}}}}"#
+            );
+            let answer = admission.answer(Route::Validate, review.as_bytes());
+            let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!((answer.status, &body["response"]["allowed"]), (200, &serde_json::Value::Bool(true)), "{old}: {body}");
+            assert!(body["response"]["warnings"][0].is_string(), "{old}: {body}");
+        }
+        let create = format!(
+            r#"{{"apiVersion":"{API_VERSION}","kind":"{KIND}","request":{{"uid":"u","operation":"CREATE","object":{object}}}}}"#
+        );
+        assert_eq!(admission.answer(Route::Validate, create.as_bytes()).outcome.verdict, "denied");
+    }
 }
