@@ -83,7 +83,7 @@ fn each_foreign_thing_is_named_in_one_room() {
     only_in(&["server/", "pki/"], &["rustls"]);
     only_in(&["yaml/"], &["saphyr"]);
     only_in(&["telemetry/metrics.rs"], &["probekeeper_admission", "prometheus_client"]);
-    only_in(&["server/", "lifecycle.rs", "cli/serve.rs"], &["tokio::"]);
+    only_in(&["server/", "lifecycle.rs", "cli/serve/"], &["tokio::"]);
 }
 
 #[test]
