@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # build.sh [DIR]: builds etcd, the Kubernetes control plane, kubelet, kube-proxy, kubectl and helm from their Go modules, and leaves them as DIR/bin
 # (default: target/controlplane). The binaries are kept in a cache folder named after the pinned versions, so that a second clone takes seconds.
+# Helm 3, which the chart is tested with too, is left beside it as DIR/helm3.
 # KUBEBUILDER_ASSETS, where set, names a folder of ready binaries that is used instead; nothing is built then.
 #
 # 8 to 14 minutes of two cores with cold caches. The version stamp matters: unstamped binaries call themselves v0.0.0-master and helm then refuses
@@ -8,6 +9,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${1:-$here/../../target/controlplane}
+mkdir -p "$out"
+"$here/helm3/build.sh" "$out/helm3"
 cache=${PROBEKEEPER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/probekeeper}
 format=1 # raise it when what is built, or how, changes without a change of go.mod
 key=$( (echo "$format"; cat "$here/go.mod" "$here/go.sum") | sha256sum | cut -c1-16)
