@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod cli;
+pub mod clock;
 pub mod cluster;
 pub mod engine;
 pub mod graph;

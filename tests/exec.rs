@@ -895,7 +895,7 @@ fn request(env: &[(&str, &str)], command: &[&str]) -> Option<String> {
     .to_string();
     let policy = Policy::builtin(Profile::Recommended);
     let workload = Workload::from_json(&object).expect("decodes").expect("a workload");
-    let evaluation = evaluate(&policy, &workload);
+    let evaluation = evaluate(&policy, &workload, probekeeper::clock::today());
     let rewrite = evaluation
         .findings
         .iter()

@@ -157,7 +157,7 @@ fn policy() -> BoxedStrategy<Choices> {
             )| {
                 let opt_in = Defaults { liveness_grace, add_startup_probe, pre_stop_sleep_seconds, ..Defaults::default() };
                 let defaults = if auto { opt_in } else { Defaults { liveness, readiness, startup, ..opt_in } };
-                Choices { defaults, startup: Startup { allowance_seconds }, ..Choices::default() }
+                Choices { defaults, startup: Startup { allowance_seconds, ..Startup::default() }, ..Choices::default() }
             },
         )
         .boxed()
@@ -237,7 +237,7 @@ fn defaulted(object: &Value) -> Value {
 }
 
 fn findings(policy: &Policy, object: &str) -> Vec<Finding> {
-    let evaluation = evaluate(policy, &Workload::from_json(object).unwrap().unwrap());
+    let evaluation = evaluate(policy, &Workload::from_json(object).unwrap().unwrap(), probekeeper::clock::today());
     assert!(evaluation.rule_errors.is_empty(), "{:?}", evaluation.rule_errors);
     evaluation.findings
 }
@@ -266,7 +266,7 @@ proptest! {
             with_plan(&policy, &text, pass, |_, plan| {
                 let mut applied = Workload::from_json(&text).unwrap().unwrap();
                 defaults::apply(&mut applied, plan);
-                assert_eq!(evaluate(&judge, &applied).findings, after);
+                assert_eq!(evaluate(&judge, &applied, probekeeper::clock::today()).findings, after);
             });
         }
     }
@@ -295,7 +295,7 @@ proptest! {
     #[test]
     fn what_is_computed_is_never_stricter(object in object(), add_startup_probe in any::<bool>(), allowance_seconds in 0..=900_i64) {
         let defaults = Defaults { add_startup_probe, ..Defaults::default() };
-        let policy = Policy::compile(&Choices { defaults, startup: Startup { allowance_seconds }, ..Choices::default() }).unwrap();
+        let policy = Policy::compile(&Choices { defaults, startup: Startup { allowance_seconds, ..Startup::default() }, ..Choices::default() }).unwrap();
         let text = object.to_string();
         with_plan(&policy, &text, Pass::File, |before, plan| {
             for fill in &plan.fills {

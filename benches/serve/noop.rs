@@ -18,7 +18,7 @@ impl Judge for Constant {
         Answer {
             status: 200,
             body: body.as_bytes().to_vec(),
-            outcome: Outcome { operation: "CREATE", kind: "Deployment", verdict: "allowed", ..Outcome::default() },
+            outcome: Outcome { operation: "CREATE", kind: "Deployment".into(), verdict: "allowed", ..Outcome::default() },
         }
     }
 }

@@ -5,14 +5,17 @@ use std::{
     sync::Arc,
 };
 
+use jiff::civil::Date;
+
 use super::{
     Answer, Outcome, Route,
     response::{self, AuditAnnotations, Response},
-    review::{API_VERSION, Decoded, KIND, Raw, Request, same_template},
+    review::{API_VERSION, Decoded, KIND, NoObject, Raw, Request, same_template},
 };
 use crate::{
+    clock,
     engine::{decide, defaults, evaluate, patch},
-    model::{Annotations, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
+    model::{Annotations, Kinds, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
     policy::{Action, OnInternalError, OwnedObjects, Policy, PolicyStore},
     rules::Finding,
 };
@@ -21,51 +24,66 @@ use crate::{
 #[derive(Debug)]
 pub struct Admission {
     store: Arc<PolicyStore>,
+    today: fn() -> Date,
 }
 
 impl Admission {
     /// Judges by what the store holds at the moment of each request.
     pub fn new(store: Arc<PolicyStore>) -> Self {
-        Self { store }
+        Self::at(store, clock::today)
+    }
+
+    /// As [`Admission::new`], with another clock: it gives the date in UTC.
+    pub fn at(store: Arc<PolicyStore>, today: fn() -> Date) -> Self {
+        Self { store, today }
     }
 
     /// Answers one request. Every input gets an answer: what cannot be read as a review 400, a fault of ours what policy says of it.
     pub fn answer(&self, route: Route, body: &[u8]) -> Answer {
         let policy = self.store.load();
-        let mut answer = answer(&policy, route, body);
+        let mut answer = answer(&policy, route, body, self.today);
         answer.outcome.policy.clone_from(&policy.hash);
         answer
     }
 }
 
-fn answer(policy: &Policy, route: Route, body: &[u8]) -> Answer {
+fn answer(policy: &Policy, route: Route, body: &[u8], today: fn() -> Date) -> Answer {
     let Ok(text) = std::str::from_utf8(body) else { return bad_request("the body is not UTF-8") };
     let review: Decoded<'_> = match serde_json::from_str(text) {
         Ok(review) => review,
-        Err(error) => return undecodable(policy, text, &error),
+        Err(error) => return undecoded(policy, route, text, &error, today),
     };
     let request = match checked(review.api_version.as_deref(), review.kind.as_deref(), review.request) {
         Ok(request) => request,
         Err(problem) => return bad_request(problem),
     };
-    let uid = request.uid.clone().unwrap_or_default();
+    let (request, object) = request.split();
+    guarded(policy, &request, |outcome| judge(policy, route, text, &request, object, today, outcome))
+}
+
+/// The answer to a review that is one. The rules guard themselves; this guards everything else between two well-formed texts.
+fn guarded<O>(
+    policy: &Policy,
+    request: &Request<'_, O>,
+    judge: impl FnOnce(&mut Outcome) -> Result<Response<'static>, Fault>,
+) -> Answer {
+    let uid = request.uid.as_deref().unwrap_or_default();
     let mut outcome = Outcome {
         operation: operation_label(request.operation.as_deref()),
-        kind: "other",
+        kind: "other".into(),
         verdict: "allowed",
-        uid: uid.to_string(),
-        object: object_name(&request),
+        uid: uid.to_owned(),
+        object: object_name(request),
         ..Outcome::default()
     };
-    // The rules guard themselves; this guards everything else between two well-formed texts.
-    let judged = catch_unwind(AssertUnwindSafe(|| judge(policy, route, text, request, &mut outcome)));
+    let judged = catch_unwind(AssertUnwindSafe(|| judge(&mut outcome)));
     let result = judged.unwrap_or_else(|_| Err(Fault("probekeeper failed on this object (a bug; please report it)".to_owned())));
     match result {
         Ok(mut response) => {
-            response.uid = &uid;
+            response.uid = uid;
             Answer { status: 200, body: response.to_bytes(), outcome }
         }
-        Err(Fault(message)) => internal_error(policy, &uid, message, outcome),
+        Err(Fault(message)) => internal_error(policy, uid, message, outcome),
     }
 }
 
@@ -76,28 +94,79 @@ fn judge(
     policy: &Policy,
     route: Route,
     text: &str,
-    request: Request<'_, Object<'_>>,
+    request: &Request<'_, NoObject>,
+    object: Option<Object<'_>>,
+    today: fn() -> Date,
     outcome: &mut Outcome,
 ) -> Result<Response<'static>, Fault> {
-    let create = match request.operation.as_deref() {
-        Some("CREATE") => true,
-        Some("UPDATE") => false,
-        // DELETE has no object, CONNECT another one, and neither changes a probe.
-        _ => return Ok(Response::allow("")),
+    let Some(create) = judged_operation(request) else { return Ok(Response::allow("")) };
+    let Some(object) = object else { return Err(Fault("the review has no object".to_owned())) };
+    let (api_version, kind) = (object.api_version.as_deref(), object.kind.as_deref());
+    let Some(known) = policy.kinds.find(api_version.unwrap_or_default(), kind.unwrap_or_default()) else {
+        return Ok(Response::allow(""));
     };
+    let workload = if known.is_in_view() {
+        Workload::from_object(object, known, &policy.kinds)
+    } else {
+        // Its template is where the view does not look: the object's own text has it.
+        let read = raw_object(text)?.map(|object| Workload::read(object, &policy.kinds));
+        read.transpose().map_err(|error| Fault(format!("the object cannot be read: {error}")))?.flatten()
+    };
+    let Some(workload) = workload else { return Ok(Response::allow("")) };
+    Judgement { policy, text, today, create }.of(route, workload, request, outcome)
+}
+
+/// Whether the operation is a CREATE; `None` where it changes no probe: DELETE has no object, CONNECT another one, subresources are not the template.
+fn judged_operation<O>(request: &Request<'_, O>) -> Option<bool> {
     if request.sub_resource.as_deref().is_some_and(|subresource| !subresource.is_empty()) {
-        return Ok(Response::allow(""));
+        return None;
     }
-    let Some(object) = request.object else { return Err(Fault("the review has no object".to_owned())) };
-    let Some(workload) = Workload::from_object(object) else { return Ok(Response::allow("")) };
-    outcome.kind = workload.kind.name();
-    if (workload.kind.only_on_create() && !create) || workload.metadata.deletion_timestamp.is_some() {
-        return Ok(Response::allow(""));
+    match request.operation.as_deref() {
+        Some("CREATE") => Some(true),
+        Some("UPDATE") => Some(false),
+        _ => None,
     }
-    let old = Old { raw: request.old_object.map(serde_json::value::RawValue::get), create };
-    match route {
-        Route::Validate => validate(policy, &workload, &old, request.namespace.as_deref().unwrap_or_default(), outcome),
-        Route::Mutate => mutate(policy, &workload, &old, text, outcome),
+}
+
+/// The object's own bytes.
+fn raw_object(text: &str) -> Result<Option<&str>, Fault> {
+    let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| Fault(explain(&error)))?;
+    Ok(raw.request.and_then(|request| request.object).map(serde_json::value::RawValue::get))
+}
+
+/// One object being judged.
+struct Judgement<'j> {
+    policy: &'j Policy,
+    text: &'j str,
+    today: fn() -> Date,
+    create: bool,
+}
+
+impl Judgement<'_> {
+    fn of<'w, O>(
+        &self,
+        route: Route,
+        mut workload: Workload<'w>,
+        request: &Request<'w, O>,
+        outcome: &mut Outcome,
+    ) -> Result<Response<'static>, Fault> {
+        outcome.kind = match &workload.custom {
+            Some(custom) => custom.definition.kind.clone().into(),
+            None => workload.kind.name().into(),
+        };
+        if (workload.kind.only_on_create() && !self.create) || workload.metadata.deletion_timestamp.is_some() {
+            return Ok(Response::allow(""));
+        }
+        // The request always says it; the object of a client that leaves it to the path may not.
+        if request.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()) {
+            workload.metadata.namespace.clone_from(&request.namespace);
+        }
+        let old =
+            Old { raw: request.old_object.map(serde_json::value::RawValue::get), create: self.create, kinds: &self.policy.kinds };
+        match route {
+            Route::Validate => validate(self.policy, &workload, &old, (self.today)(), outcome),
+            Route::Mutate => mutate(self.policy, &workload, &old, self.text, outcome),
+        }
     }
 }
 
@@ -105,6 +174,7 @@ fn judge(
 struct Old<'a> {
     raw: Option<&'a str>,
     create: bool,
+    kinds: &'a Kinds,
 }
 
 impl<'a> Old<'a> {
@@ -112,7 +182,7 @@ impl<'a> Old<'a> {
         if self.create {
             return None;
         }
-        Workload::from_json(self.raw?).ok().flatten()
+        Workload::read(self.raw?, self.kinds).ok().flatten()
     }
 }
 
@@ -120,7 +190,7 @@ fn validate(
     policy: &Policy,
     workload: &Workload<'_>,
     old: &Old<'_>,
-    namespace: &str,
+    today: Date,
     outcome: &mut Outcome,
 ) -> Result<Response<'static>, Fault> {
     let owned = match (workload.owner(), policy.owned_objects) {
@@ -128,10 +198,10 @@ fn validate(
         (Owner::Judged, OwnedObjects::Warn) => true,
         (Owner::Judged, OwnedObjects::Deny) | (Owner::None | Owner::Other, _) => false,
     };
-    let evaluation = evaluate(policy, workload);
+    let evaluation = evaluate(policy, workload, today);
     outcome.rule_errors = evaluation.rule_errors;
     let would_deny = evaluation.findings.iter().any(|finding| finding.action == Action::Deny);
-    let before = if would_deny && !owned && !old.create { Some(findings_before(policy, old)?) } else { None };
+    let before = if would_deny && !owned && !old.create { Some(findings_before(policy, old, today)?) } else { None };
     let verdict = decide(evaluation.findings, before.as_deref(), owned);
 
     let mut response = Response::allow("");
@@ -141,7 +211,7 @@ fn validate(
     outcome.findings = verdict.judged.iter().map(|judged| (judged.finding.rule.id, judged.finding.action.name())).collect();
     if verdict.denies() {
         response.allowed = false;
-        response.status = Some(response::denial(workload, namespace, &verdict, policy));
+        response.status = Some(response::denial(workload, &verdict, policy));
         outcome.verdict = "denied";
     } else if let Some(rule) = outcome.rule_errors.first() {
         return match policy.on_internal_error {
@@ -163,9 +233,9 @@ fn validate(
 }
 
 /// What the old object had. Where that cannot be told, an old violation would look new: a fault of ours, not a reason to deny.
-fn findings_before(policy: &Policy, old: &Old<'_>) -> Result<Vec<Finding>, Fault> {
+fn findings_before(policy: &Policy, old: &Old<'_>, today: Date) -> Result<Vec<Finding>, Fault> {
     let workload = old.workload().ok_or_else(|| Fault("the old object cannot be read".to_owned()))?;
-    let evaluation = evaluate(policy, &workload);
+    let evaluation = evaluate(policy, &workload, today);
     match evaluation.rule_errors.first() {
         Some(rule) => Err(Fault(format!("rule {rule} failed on the old object"))),
         None => Ok(evaluation.findings),
@@ -197,7 +267,7 @@ fn mutate(
     let request = raw.request.ok_or_else(|| Fault("the review has no request".to_owned()))?;
     let object = request.object.ok_or_else(|| Fault("the review has no object".to_owned()))?;
     // Patching an unchanged template would start a rollout for someone else's change of a label (H5).
-    if !old.create && request.old_object.is_none_or(|before| same_template(object, before)) {
+    if !old.create && request.old_object.is_none_or(|before| same_template(object, before, workload.template_pointer())) {
         return Ok(Response::allow(""));
     }
     let operations =
@@ -243,28 +313,28 @@ fn checked<'a, O>(
     Ok(request)
 }
 
-/// The one-pass decode failed: if all but the object is a proper review, the object is at fault, and that must not become a denial.
-fn undecodable(policy: &Policy, text: &str, error: &serde_json::Error) -> Answer {
+/// The one-pass decode failed: if all but the object is a proper review, the object is at fault, and that must not become a denial. The view does not fit
+/// every object whose template is elsewhere.
+fn undecoded(policy: &Policy, route: Route, text: &str, error: &serde_json::Error, today: fn() -> Date) -> Answer {
     let Ok(review) = serde_json::from_str::<Raw<'_>>(text) else {
         return bad_request(&format!("the body is not an AdmissionReview: {}", explain(error)));
     };
-    match checked(review.api_version.as_deref(), review.kind.as_deref(), review.request) {
-        Err(problem) => bad_request(problem),
-        Ok(request) => {
-            let outcome = Outcome {
-                operation: operation_label(request.operation.as_deref()),
-                kind: "other",
-                object: object_name(&request),
-                uid: request.uid.as_deref().unwrap_or_default().to_owned(),
-                ..Outcome::default()
-            };
-            // Only a decode with the path says where; a review in which even that succeeds has a fault outside the object's view.
-            let place = request.object.and_then(|object| Object::from_json(object.get()).err());
-            let message = place.map_or_else(|| explain(error), |place| place.to_string());
-            let uid = outcome.uid.clone();
-            internal_error(policy, &uid, format!("the object cannot be read: {message}"), outcome)
+    let request = match checked(review.api_version.as_deref(), review.kind.as_deref(), review.request) {
+        Ok(request) => request,
+        Err(problem) => return bad_request(problem),
+    };
+    guarded(policy, &request, |outcome| {
+        let read = request.object.map(|object| Workload::read(object.get(), &policy.kinds));
+        match read.transpose().map(Option::flatten) {
+            Ok(Some(workload)) => {
+                let Some(create) = judged_operation(&request) else { return Ok(Response::allow("")) };
+                Judgement { policy, text, today, create }.of(route, workload, &request, outcome)
+            }
+            // A review in which the object can be read has a fault outside the object's view.
+            Ok(None) => Err(Fault(format!("the object cannot be read: {}", explain(error)))),
+            Err(place) => Err(Fault(format!("the object cannot be read: {place}"))),
         }
-    }
+    })
 }
 
 /// Our own fault: allowed with a warning, or a bare 500 so that `failurePolicy` decides. Never a denial.
@@ -283,8 +353,13 @@ fn internal_error(policy: &Policy, uid: &str, message: String, mut outcome: Outc
 }
 
 fn bad_request(problem: &str) -> Answer {
-    let outcome =
-        Outcome { operation: "other", kind: "other", verdict: "error", error: Some(problem.to_owned()), ..Outcome::default() };
+    let outcome = Outcome {
+        operation: "other",
+        kind: "other".into(),
+        verdict: "error",
+        error: Some(problem.to_owned()),
+        ..Outcome::default()
+    };
     Answer { status: 400, body: error_body(problem), outcome }
 }
 

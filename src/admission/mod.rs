@@ -1,5 +1,7 @@
 //! AdmissionReview in, AdmissionReview out. The only module that knows the wire format; it does no I/O and never waits.
 
+use std::borrow::Cow;
+
 mod handler;
 mod response;
 mod review;
@@ -50,8 +52,8 @@ pub struct Answer {
 pub struct Outcome {
     /// `CREATE`, `UPDATE`, `DELETE`, `CONNECT`, or `other`.
     pub operation: &'static str,
-    /// A kind that is checked (`Deployment`), or `other`.
-    pub kind: &'static str,
+    /// A kind that is checked (`Deployment`, or one that the policy adds), or `other`.
+    pub kind: Cow<'static, str>,
     /// `allowed`, `warned`, `denied`, `patched`, `error`.
     pub verdict: &'static str,
     /// Rule identifier and action (`deny`, `warn`, `audit`) of each finding.

@@ -86,11 +86,11 @@ impl<'r> Response<'r> {
 }
 
 /// Status 403 `Forbidden` with everything that the author needs to repair the manifest.
-pub(super) fn denial(workload: &Workload<'_>, namespace: &str, verdict: &Verdict, policy: &Policy) -> Status {
+pub(super) fn denial(workload: &Workload<'_>, verdict: &Verdict, policy: &Policy) -> Status {
     let denied: Vec<&Judged> = verdict.with(Action::Deny).collect();
     let plural = if denied.len() == 1 { "problem" } else { "problems" };
     let mut message =
-        format!("{} {} has {} {plural} with its probes:\n", workload.kind.name(), full_name(workload, namespace), denied.len());
+        format!("{} {} has {} {plural} with its probes:\n", workload.kind_name(), full_name(workload), denied.len());
     for (number, judged) in denied.iter().take(DENIED_IN_FULL).enumerate() {
         describe(&mut message, number + 1, &judged.finding);
     }
@@ -105,6 +105,9 @@ pub(super) fn denial(workload: &Workload<'_>, namespace: &str, verdict: &Verdict
 fn describe(message: &mut String, number: usize, finding: &Finding) {
     let _ = writeln!(message, "\n{number}. {}: {} [{}]", finding.place(), finding.message, finding.rule.id);
     let _ = writeln!(message, "   Why: {}", finding.rule.why);
+    if !finding.note.is_empty() {
+        let _ = writeln!(message, "   Note: {}", finding.note);
+    }
     if !finding.help.is_empty() {
         message.push_str("   Instead:\n");
         for line in finding.help.lines() {
@@ -114,8 +117,8 @@ fn describe(message: &mut String, number: usize, finding: &Finding) {
     let _ = writeln!(message, "   At: {}", finding.pointer);
 }
 
-fn full_name(workload: &Workload<'_>, namespace: &str) -> String {
-    let namespace = workload.namespace().unwrap_or(namespace);
+fn full_name(workload: &Workload<'_>) -> String {
+    let namespace = workload.namespace().unwrap_or_default();
     let name = workload.name();
     if namespace.is_empty() { format!("\"{name}\"") } else { format!("\"{namespace}/{name}\"") }
 }
@@ -129,7 +132,8 @@ pub(super) fn warnings(verdict: &Verdict) -> Vec<String> {
             Some(Demotion::Owned) => " (not denied: made by a controller)",
             None => "",
         };
-        format!("{}: {}: {}{reason}", finding.rule.id, finding.place(), finding.message)
+        let note = if finding.note.is_empty() { String::new() } else { format!(" ({})", finding.note) };
+        format!("{}: {}: {}{reason}{note}", finding.rule.id, finding.place(), finding.message)
     });
     within_budget(lines.collect())
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::model::{Object, Text};
+use crate::model::{Object, Text, at_pointer};
 
 /// The only version and kind that is spoken.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -47,35 +47,22 @@ pub(super) type Decoded<'a> = Review<'a, Object<'a>>;
 /// The object as its bytes: for proving that a patch applies, and for a review whose object cannot be decoded.
 pub(super) type Raw<'a> = Review<'a, &'a RawValue>;
 
-/// The pod template's bytes, to see whether an UPDATE changed it.
-#[derive(Deserialize)]
-pub(super) struct TemplateOnly<'a> {
-    #[serde(borrow, default)]
-    spec: Option<TemplateSpec<'a>>,
-}
+/// What is left of a request once its object is taken out.
+pub(super) struct NoObject;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TemplateSpec<'a> {
-    #[serde(borrow, default)]
-    template: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    job_template: Option<&'a RawValue>,
-}
-
-impl<'a> TemplateOnly<'a> {
-    fn text(&self) -> Option<&'a str> {
-        let spec = self.spec.as_ref()?;
-        spec.template.or(spec.job_template).map(RawValue::get)
+impl<'a, O> Request<'a, O> {
+    /// The request and its object.
+    pub(super) fn split(self) -> (Request<'a, NoObject>, Option<O>) {
+        let Self { uid, sub_resource, operation, name, namespace, object, old_object } = self;
+        (Request { uid, sub_resource, operation, name, namespace, object: None, old_object }, object)
     }
 }
 
-/// Whether two objects have the same pod template. The API server serialises both the same way, so the bytes tell; what cannot be read counts as the
-/// same, because a template that did not change is never patched.
-pub(super) fn same_template(new: &RawValue, old: &RawValue) -> bool {
-    let read = |raw| -> Option<TemplateOnly<'_>> { serde_json::from_str(RawValue::get(raw)).ok() };
-    match (read(new), read(old)) {
-        (Some(new), Some(old)) => new.text() == old.text(),
+/// Whether two objects have the same pod template at a pointer. The API server serialises both the same way, so the bytes tell; what cannot be read counts as
+/// the same, because a template that did not change is never patched.
+pub(super) fn same_template(new: &RawValue, old: &RawValue, pointer: &str) -> bool {
+    match (at_pointer(new.get(), pointer), at_pointer(old.get(), pointer)) {
+        (Some(new), Some(old)) => new == old,
         _ => true,
     }
 }

@@ -17,6 +17,10 @@ pub(super) struct GraphArgs {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
+    /// Policy file, for the kinds that it adds
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
     /// How results are written
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -36,7 +40,8 @@ enum Format {
 }
 
 pub(super) fn run(args: &GraphArgs) -> anyhow::Result<ExitCode> {
-    let (graph, report) = lint::survey(Inputs::collect(&args.paths));
+    let Some(policy) = super::policy::load_or_builtin(args.policy.as_deref())? else { return Ok(ExitCode::from(FAILED)) };
+    let (graph, report) = lint::survey(Inputs::collect(&args.paths), &policy.kinds);
     print(&match args.format {
         Format::Text => draw::text(&graph),
         Format::Dot => draw::dot(&graph),

@@ -55,7 +55,7 @@ pub(super) fn run(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
             None => return Ok(ExitCode::from(FAILED)),
         },
         PolicyCommand::Schema => print(&(serde_json::to_string_pretty(&policy::schema())? + "\n"))?,
-        PolicyCommand::Show { profile } => print(&yaml(&Policy::builtin((*profile).into()).effective()))?,
+        PolicyCommand::Show { profile } => print(&yaml(Policy::builtin((*profile).into()).effective()))?,
     }
     Ok(ExitCode::SUCCESS)
 }

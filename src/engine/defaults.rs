@@ -12,7 +12,7 @@ use crate::{
         Author, Container, Handler, Leaf, Origin, Owner, Port, Probe, ProbeKind, Record, Timing, Witnesses, Workload,
         resolve_port, same_check,
     },
-    policy::{FillWith, Policy, ProbeDefaults},
+    policy::{Defaults, FillWith, Part, Policy, ProbeDefaults, Startup},
 };
 
 /// `auto` timeouts in seconds, at most the period: a tenth of the scanned probes chose a timeout above its period, and 5 is the value most often chosen
@@ -184,10 +184,21 @@ pub fn plan(policy: &Policy, workload: &Workload<'_>, witnesses: &Witnesses<'_>,
     if workload.owner() != Owner::None || workload.declines_defaults() {
         return plan;
     }
+    let scope = policy.scope(workload);
     for (index, container) in workload.containers.iter().enumerate() {
+        let wanted = scope.defaults(Part::Container(index));
         let origins = [witnesses.startup(container), witnesses.pre_stop(container)];
         let view = without_ours(container, &origins);
-        let mut draft = Draft { policy, workload, container: &view, witnesses, create, probes: [None; 3], added: false };
+        let mut draft = Draft {
+            defaults: wanted,
+            allowances: policy.startup,
+            workload,
+            container: &view,
+            witnesses,
+            create,
+            probes: [None; 3],
+            added: false,
+        };
         draft.compute();
         plan.add_numbers(index, container, &draft);
         plan.add_startup(index, container, &draft, &origins[0]);
@@ -435,7 +446,9 @@ type Measures = [i64; 18];
 
 /// One container while its probes are being computed.
 struct Draft<'d> {
-    policy: &'d Policy,
+    /// What the policy wants for this container.
+    defaults: &'d Defaults,
+    allowances: Startup,
     workload: &'d Workload<'d>,
     container: &'d Container<'d>,
     witnesses: &'d Witnesses<'d>,
@@ -509,7 +522,7 @@ impl Draft<'_> {
             let fillable = match author {
                 Author::Set => false,
                 Author::Omitted | Author::Ours => true,
-                Author::Unknown => self.create && self.policy.defaults.fill_unknown,
+                Author::Unknown => self.create && self.defaults.fill_unknown,
             };
             if !fillable {
                 continue;
@@ -551,7 +564,7 @@ impl Draft<'_> {
             return true;
         }
         // A computed threshold that is too small for its purpose is no better than the API default, and looks chosen.
-        if leaf == Leaf::FailureThreshold && self.defaults(kind).failure_threshold == FillWith::Auto {
+        if leaf == Leaf::FailureThreshold && self.defaults_of(kind).failure_threshold == FillWith::Auto {
             self.probes[at] = Some(slot);
             return false;
         }
@@ -574,7 +587,7 @@ impl Draft<'_> {
 
     /// What a leaf is to be filled with, if the rules allow it; `None` to leave it.
     fn wanted(&self, kind: ProbeKind, leaf: Leaf, slot: &Slot) -> Option<i64> {
-        let defaults = self.defaults(kind);
+        let defaults = self.defaults_of(kind);
         let timing = slot.timing;
         match leaf {
             // There is no computed period; one from the policy does not fall below a timeout that the author chose.
@@ -610,7 +623,7 @@ impl Draft<'_> {
                 let hook = self.container.pre_stop();
                 let auto =
                     self.workload.grace_period > LONG_GRACE && hook.at_most.is_some_and(|seconds| seconds < LIVENESS_GRACE);
-                number(self.policy.defaults.liveness_grace, auto.then_some(LIVENESS_GRACE))
+                number(self.defaults.liveness_grace, auto.then_some(LIVENESS_GRACE))
             }
             Leaf::SuccessThreshold => None,
         }
@@ -631,14 +644,14 @@ impl Draft<'_> {
     fn startup_to_add(&self) -> Option<Slot> {
         let liveness = self.container.valid_probe(ProbeKind::Liveness)?;
         let slot = self.probes[0]?;
-        if !self.policy.defaults.add_startup_probe || self.has_startup() || !may_gate(self.container, liveness) {
+        if !self.defaults.add_startup_probe || self.has_startup() || !may_gate(self.container, liveness) {
             return None;
         }
         // Our own delay has done already what the startup probe is for.
         if slot.author(Leaf::InitialDelaySeconds).is_some() && slot.timing.initial_delay != 0 {
             return None;
         }
-        let (l, wanted) = (slot.timing, self.policy.defaults.startup);
+        let (l, wanted) = (slot.timing, self.defaults.startup);
         let (least, most) = STARTUP_PERIODS;
         let auto = if slot.exec { most } else { l.period.clamp(least, most) };
         let period = number(wanted.period, Some(auto)).unwrap_or(most).max(if slot.exec { most } else { least }).max(l.timeout);
@@ -656,7 +669,7 @@ impl Draft<'_> {
 
     /// Seconds of the preStop sleep that is added. The process needs the rest of every grace period that may apply.
     fn pre_stop_sleep(&self) -> Option<i64> {
-        let wanted = self.policy.defaults.pre_stop_sleep_seconds;
+        let wanted = self.defaults.pre_stop_sleep_seconds;
         let serves = self.workload.is_long_running() && self.container.serving_port().is_some();
         if wanted <= 0 || !serves || self.container.has_pre_stop() {
             return None;
@@ -709,17 +722,17 @@ impl Draft<'_> {
         ]
     }
 
-    const fn defaults(&self, kind: ProbeKind) -> ProbeDefaults {
+    const fn defaults_of(&self, kind: ProbeKind) -> ProbeDefaults {
         match kind {
-            ProbeKind::Liveness => self.policy.defaults.liveness,
-            ProbeKind::Readiness => self.policy.defaults.readiness,
-            ProbeKind::Startup => self.policy.defaults.startup,
+            ProbeKind::Liveness => self.defaults.liveness,
+            ProbeKind::Readiness => self.defaults.readiness,
+            ProbeKind::Startup => self.defaults.startup,
         }
     }
 
     /// Start-up allowance in seconds.
     const fn allowance(&self) -> i64 {
-        self.policy.startup.allowance_seconds
+        self.allowances.allowance_seconds
     }
 
     fn has_startup(&self) -> bool {

@@ -2,10 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use jiff::civil::Date;
+
 use crate::{
     graph::Around,
     model::{ProbeKind, Workload},
-    policy::Policy,
+    policy::{Exemption, Policy},
     rules::{Context, Finding, Findings},
 };
 
@@ -14,31 +16,41 @@ use crate::{
 pub struct Evaluation {
     /// By container, probe and catalogue order.
     pub findings: Vec<Finding>,
+    /// What would be findings, but is right here; in the same order.
+    pub exempted: Vec<Exempted>,
     /// Rules that panicked on this workload; what they had reported is dropped.
     pub rule_errors: Vec<&'static str>,
 }
 
-/// Runs every active rule on an object by itself.
-pub fn evaluate(policy: &Policy, workload: &Workload<'_>) -> Evaluation {
-    evaluate_in(policy, workload, None)
+/// A finding that is right here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exempted {
+    /// What the rule says.
+    pub finding: Finding,
+    /// Why it is right.
+    pub reason: String,
+    /// Who says so.
+    pub by: ExemptedBy,
 }
 
-/// Runs every active rule on an object and what is known of the objects around it. A panic in a rule is caught and named; the others still count.
-pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Around<'_>>) -> Evaluation {
-    let Some(first) = policy.rules.first() else { return Evaluation::default() };
-    let cx = Context { workload, around };
-    let mut out = Findings::new(first.def, first.action);
-    let mut rule_errors = Vec::new();
-    for active in &policy.rules {
-        out.next_rule(active.def, active.action);
-        let before = out.len();
-        // A rule holds no state across calls, and what it pushed before it panicked is cut off again.
-        if catch_unwind(AssertUnwindSafe(|| active.rule.check(&cx, &mut out))).is_err() {
-            out.truncate(before);
-            rule_errors.push(active.def.id);
-        }
+/// Who says that a finding is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExemptedBy {
+    /// An exemption of the policy.
+    Policy,
+}
+
+/// Judges an object by itself. `today` is the date in UTC.
+pub fn evaluate(policy: &Policy, workload: &Workload<'_>, today: Date) -> Evaluation {
+    evaluate_in(policy, workload, None, today)
+}
+
+/// Judges an object and what is known of the objects around it. A panic in a rule is caught and named; the others still count.
+pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Around<'_>>, today: Date) -> Evaluation {
+    let (mut findings, rule_errors) = raw_findings(policy, workload, around);
+    if findings.is_empty() {
+        return Evaluation { rule_errors, ..Evaluation::default() };
     }
-    let mut findings = out.into_vec();
     drop_covered(&mut findings);
     drop_copied(workload, &mut findings);
     let position = |finding: &Finding| {
@@ -46,7 +58,55 @@ pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Arou
     };
     // Stable: within a probe the catalogue's order stays.
     findings.sort_by_cached_key(|finding| (position(finding), finding.probe));
-    Evaluation { findings, rule_errors }
+    let exempted = exempt(policy, workload, &mut findings, today);
+    Evaluation { findings, exempted, rule_errors }
+}
+
+/// Runs every rule that is on, in the order of the catalogue.
+fn raw_findings(policy: &Policy, workload: &Workload<'_>, around: Option<Around<'_>>) -> (Vec<Finding>, Vec<&'static str>) {
+    let scope = policy.scope(workload);
+    let cx = Context { workload, around };
+    let mut out = Findings::default();
+    let mut rule_errors = Vec::new();
+    scope.each_run(|run| {
+        out.next_rule(run.def, run.action);
+        let before = out.len();
+        // A rule holds no state across calls, and what it pushed before it panicked is cut off again.
+        if catch_unwind(AssertUnwindSafe(|| run.rule.check(&cx, &mut out))).is_err() {
+            out.truncate(before);
+            if !rule_errors.contains(&run.def.id) {
+                rule_errors.push(run.def.id);
+            }
+        }
+        if run.is_limited() {
+            out.retain_from(before, |finding| scope.counts(run, workload, finding.container.as_deref()));
+        }
+    });
+    (out.into_vec(), rule_errors)
+}
+
+/// Takes out what is right here. Of what would have been, had the exemption not ended, that is said.
+fn exempt(policy: &Policy, workload: &Workload<'_>, findings: &mut Vec<Finding>, today: Date) -> Vec<Exempted> {
+    let exemptions = policy.exemptions_of(workload);
+    if exemptions.is_empty() {
+        return Vec::new();
+    }
+    let mut exempted = Vec::new();
+    findings.retain_mut(|finding| {
+        let container = finding.container.as_deref().and_then(|name| workload.container(name));
+        let about = |exemption: &&&Exemption| exemption.is_about(finding.rule, container);
+        if let Some(exemption) = exemptions.iter().filter(about).find(|exemption| !exemption.has_ended(today)) {
+            let reason = exemption.reason.clone();
+            exempted.push(Exempted { finding: finding.clone(), reason, by: ExemptedBy::Policy });
+            return false;
+        }
+        let ended = exemptions.iter().filter(about).filter_map(|exemption| Some((exemption.until?, &exemption.reason)));
+        if let Some((until, reason)) = ended.max_by_key(|(until, _)| *until) {
+            finding.note = format!("an exemption for this ended on {until}: {reason}");
+        }
+        true
+    });
+    exempted
 }
 
 /// A startup probe that was filled in is a copy of liveness: what is wrong with both is said of liveness.

@@ -5,5 +5,5 @@ mod evaluate;
 pub mod patch;
 mod verdict;
 
-pub use evaluate::{Evaluation, evaluate, evaluate_in};
+pub use evaluate::{Evaluation, Exempted, ExemptedBy, evaluate, evaluate_in};
 pub use verdict::{Demotion, Judged, Verdict, decide};

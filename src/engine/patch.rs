@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
     fmt::{self, Write as _},
 };
 
@@ -11,10 +10,8 @@ use serde::{
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use serde_json::value::RawValue;
-
 use super::defaults::{Addition, PRE_STOP, Plan, STARTUP};
-use crate::model::{Record, Text, Workload};
+use crate::model::{Record, Text, Workload, at_pointer};
 
 /// One RFC 6902 operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +56,7 @@ pub(crate) fn operation(workload: &Workload<'_>, addition: &Addition, object: &s
         Addition::Startup { container, numbers, replace } => {
             let (container, pointer) = at(*container)?;
             let handler = container.liveness_probe.as_ref()?.handler()?.field();
-            let copied = find(object, &format!("{pointer}/livenessProbe/{handler}"))?;
+            let copied = at_pointer(object, &format!("{pointer}/livenessProbe/{handler}"))?;
             let mut value = format!("{{\"{handler}\":{copied}");
             for (leaf, number) in numbers {
                 let _ = write!(value, ",\"{}\":{number}", leaf.field());
@@ -80,19 +77,6 @@ pub(crate) fn operation(workload: &Workload<'_>, addition: &Addition, object: &s
             let (_, pointer) = at(*container)?;
             let path = if place.is_empty() { format!("{pointer}/{part}") } else { format!("{pointer}/{part}/{place}") };
             Operation { replace: true, path, value: "null".to_owned() }
-        }
-    })
-}
-
-/// The JSON text at a pointer that needs no unescaping.
-fn find<'o>(object: &'o str, pointer: &str) -> Option<&'o str> {
-    pointer.split('/').skip(1).try_fold(object, |json, token| {
-        if json.starts_with('[') {
-            let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-            items.get(token.parse::<usize>().ok()?).map(|item| item.get())
-        } else {
-            let members: HashMap<Text<'_>, &RawValue> = serde_json::from_str(json).ok()?;
-            members.get(token).map(|member| member.get())
         }
     })
 }

@@ -1,11 +1,11 @@
 //! What of an object bears on other objects. Whatever the API server would refuse gives no fact: when unsure, nothing is said.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Deserializer};
 
 use super::asks::{Ask, asks};
-use crate::model::{Kind, Owner, ProbeKind, Workload};
+use crate::model::{Owner, ProbeKind, Workload};
 
 /// What one object adds to a set.
 #[derive(Debug, Clone)]
@@ -48,8 +48,8 @@ impl Fact {
 /// A workload of a set.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// Its kind.
-    pub kind: Kind,
+    /// Its kind, as in a manifest.
+    pub kind: Cow<'static, str>,
     /// Absent where the file leaves it to the command line.
     pub namespace: Option<Box<str>>,
     /// Its name, or the prefix of a generated one.
@@ -83,7 +83,7 @@ impl Member {
         if workload.is_incomplete() || workload.owner() == Owner::Node {
             return None;
         }
-        let metadata = if workload.kind == Kind::Pod { &workload.metadata } else { &workload.template_metadata };
+        let metadata = workload.pod_metadata();
         let ports = workload.containers.iter().flat_map(|container| &container.ports).filter_map(|port| {
             Some(MemberPort {
                 name: port.name.as_deref().filter(|name| !name.is_empty()).map(Into::into),
@@ -92,7 +92,7 @@ impl Member {
             })
         });
         Some(Self {
-            kind: workload.kind,
+            kind: workload.custom.as_ref().map_or(workload.kind.name().into(), |custom| custom.definition.kind.clone().into()),
             namespace: workload.namespace().filter(|namespace| !namespace.is_empty()).map(Into::into),
             name: workload.name().into(),
             labels: metadata.labels.0.iter().map(|(key, value)| ((&**key).into(), (&**value).into())).collect(),

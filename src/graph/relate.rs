@@ -1,10 +1,11 @@
 //! Facts to relations.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::asks::{plain_host, service_name};
 use super::{Ask, Budget, Fact, Ingress, Member, Service, TargetPort, cascade};
-use crate::model::{Kind, ProbeKind};
+use crate::model::ProbeKind;
 
 /// Objects of a set, related to each other.
 #[derive(Debug, Default)]
@@ -51,7 +52,7 @@ pub enum Node {
         /// Its name.
         name: Box<str>,
         /// As in a manifest.
-        kind: &'static str,
+        kind: Cow<'static, str>,
     },
     /// A host that no workload of the set stands behind.
     Outside {
@@ -159,7 +160,7 @@ impl Graph {
                 continue;
             }
             let node =
-                Node::Workload { namespace: member.namespace.clone(), name: member.name.clone(), kind: member.kind.name() };
+                Node::Workload { namespace: member.namespace.clone(), name: member.name.clone(), kind: member.kind.clone() };
             let next = self.nodes.len();
             let number = *known.entry(node).or_insert_with_key(|node| {
                 self.nodes.push(node.clone());
@@ -435,13 +436,5 @@ impl Graph {
                             .get(edge.from)
                             .is_some_and(|circle| circle.is_some() && self.circles.get(*to) == Some(circle)))
             })
-    }
-
-    /// The kind of a workload.
-    pub fn kind(&self, node: usize) -> Option<Kind> {
-        match self.nodes.get(node)? {
-            Node::Workload { kind, .. } => Kind::ALL.into_iter().find(|candidate| candidate.name() == *kind),
-            Node::Outside { .. } => None,
-        }
     }
 }

@@ -60,7 +60,7 @@ impl Fixer {
     pub fn fix(&self, inputs: &[Input]) -> Vec<Fixed> {
         let texts = in_parallel(inputs, |input| (input, input.read()));
         let (graph, firsts) = {
-            let mut files = in_parallel(&texts, |(input, text)| File::parse(input, text.as_deref()));
+            let mut files = in_parallel(&texts, |(input, text)| File::parse(input, text.as_deref(), self.judge.kinds()));
             set::relate(&mut files)
         };
         let texts: Vec<_> = texts.into_iter().zip(firsts).collect();
@@ -75,7 +75,7 @@ impl Fixer {
         let recorded = recordings(&text);
         let judge = |text: &str| {
             // No change adds, removes or renames an object, so that each keeps its place in the graph.
-            let parsed = File::parse(input, Ok(text));
+            let parsed = File::parse(input, Ok(text), self.judge.kinds());
             let mut report = parsed.report(lint_file(&parsed, &self.judge, graph, first));
             // What an API server sent is evidence, not a manifest.
             report.findings.retain(|found| !recorded.contains(&found.document));

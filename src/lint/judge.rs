@@ -1,10 +1,13 @@
 //! What is asked of the core for one object.
 
+use jiff::civil::Date;
+
 use super::report::ObjectRef;
 use super::rewrite;
+use crate::clock;
 use crate::engine::{defaults, evaluate_in};
 use crate::graph::Around;
-use crate::model::{Course, DecodeError, Edit, Kind, Owner, WitnessTexts, Witnesses, Workload};
+use crate::model::{Course, DecodeError, Edit, Kinds, Owner, WitnessTexts, Witnesses, Workload};
 use crate::policy::{Action, OwnedObjects, Policy};
 use crate::rules::Finding;
 
@@ -12,6 +15,8 @@ use crate::rules::Finding;
 #[derive(Debug)]
 pub struct Judge {
     policy: Policy,
+    /// The date in UTC.
+    today: Date,
     fill: bool,
     courses: bool,
 }
@@ -60,7 +65,7 @@ pub(super) struct Fill {
 impl Judge {
     /// `fill`: judge the object as the webhook would store it, with what was left out filled in.
     pub fn new(policy: Policy, fill: bool) -> Self {
-        Self { policy, fill, courses: false }
+        Self { policy, today: clock::today(), fill, courses: false }
     }
 
     /// Also reports every workload that was judged, with the course of its probes.
@@ -69,8 +74,19 @@ impl Judge {
         Self { courses: true, ..self }
     }
 
+    /// Judges as on another day: exemptions end.
+    #[must_use]
+    pub fn on(self, today: Date) -> Self {
+        Self { today, ..self }
+    }
+
+    /// The kinds that are judged.
+    pub(super) const fn kinds(&self) -> &Kinds {
+        &self.policy.kinds
+    }
+
     pub(super) fn judge(&self, json: &str, origin: Origin, around: Option<Around<'_>>) -> Result<Judgement, DecodeError> {
-        let Some(mut workload) = Workload::from_json(json)? else { return Ok(Judgement::NoWorkload) };
+        let Some(mut workload) = Workload::read(json, &self.policy.kinds)? else { return Ok(Judgement::NoWorkload) };
         if workload.is_incomplete() {
             return Ok(Judgement::Incomplete);
         }
@@ -87,7 +103,7 @@ impl Judge {
             defaults::apply(&mut workload, plan);
         }
 
-        let mut evaluation = evaluate_in(&self.policy, &workload, around);
+        let mut evaluation = evaluate_in(&self.policy, &workload, around, self.today);
         if owned && self.policy.owned_objects == OwnedObjects::Warn {
             for finding in &mut evaluation.findings {
                 finding.at_most(Action::Warn);
@@ -96,7 +112,7 @@ impl Judge {
         Ok(Judgement::Judged(Box::new(Judged {
             object: ObjectRef {
                 api_version: workload.api_version.clone(),
-                kind: workload.kind.name().to_owned(),
+                kind: workload.kind_name().to_owned(),
                 namespace: workload.namespace().map(str::to_owned),
                 name: workload.name().to_owned(),
             },
@@ -121,9 +137,4 @@ impl Judge {
             Origin::Review { create: false } => None,
         }
     }
-}
-
-/// Whether an object is worth decoding.
-pub(super) fn may_be_workload(api_version: Option<&str>, kind: &str) -> bool {
-    Kind::of(api_version.unwrap_or_default(), kind).is_some()
 }

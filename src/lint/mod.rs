@@ -23,7 +23,7 @@ pub use report::{Excerpt, Failure, Filled, Found, ObjectRef, Report, Seen, Summa
 pub use source::{Input, Inputs};
 
 use crate::graph::{Around, Graph};
-use crate::model::Edit;
+use crate::model::{Edit, Kinds};
 use crate::yaml::{Node, Span, edit::Placed};
 use judge::{Judged, Judgement, Origin};
 use report::FileReport;
@@ -32,17 +32,17 @@ use set::File;
 /// Reads and judges every input. All of them are one set: its objects are related to each other. The order of the report does not depend on which
 /// thread was first.
 pub fn run(inputs: Inputs, judge: &Judge) -> Report {
-    in_set(inputs, |file, first, graph| lint_file(file, judge, graph, first)).1
+    in_set(inputs, judge.kinds(), |file, first, graph| lint_file(file, judge, graph, first)).1
 }
 
 /// Reads every input and relates its objects to each other, without judging any: the report tells what could not be read.
-pub fn survey(inputs: Inputs) -> (Graph, Report) {
-    in_set(inputs, |_, _, _| FileReport::default())
+pub fn survey(inputs: Inputs, kinds: &Kinds) -> (Graph, Report) {
+    in_set(inputs, kinds, |_, _, _| FileReport::default())
 }
 
 /// Reads every input, relates all objects to each other, and then does the work for every file; its second argument is the place of the file's first
 /// workload among the members of the graph.
-fn in_set(inputs: Inputs, work: impl Fn(&File<'_>, usize, &Graph) -> FileReport + Sync) -> (Graph, Report) {
+fn in_set(inputs: Inputs, kinds: &Kinds, work: impl Fn(&File<'_>, usize, &Graph) -> FileReport + Sync) -> (Graph, Report) {
     let Inputs { inputs, failures, skipped_templates, taken } = inputs;
     let mut report = Report { errors: failures, ..Report::default() };
     report.summary.skipped = skipped_templates;
@@ -51,7 +51,7 @@ fn in_set(inputs: Inputs, work: impl Fn(&File<'_>, usize, &Graph) -> FileReport 
     let texts = in_parallel(&inputs, |input| (input, input.read()));
     let mut files = in_parallel(&texts, |(input, text)| {
         taken.fetch_add(1, Ordering::Relaxed);
-        File::parse(input, text.as_deref())
+        File::parse(input, text.as_deref(), kinds)
     });
     let (graph, firsts) = set::relate(&mut files);
     let files: Vec<_> = files.into_iter().zip(firsts).collect();
@@ -97,7 +97,7 @@ fn lint_file(file: &File<'_>, judge: &Judge, graph: &Graph, first: usize) -> Fil
     for (document, root) in &file.documents {
         let mut visit = Visit { text: file.text, file: &file.name, document: *document, report: &mut report };
         set::objects(root, Origin::File, &mut |object| {
-            if !object.may_be_workload() {
+            if !object.may_be_workload(judge.kinds()) {
                 return;
             }
             if let Some(candidate) = candidates.next() {

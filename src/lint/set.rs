@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::judge::{Origin, may_be_workload};
+use super::judge::Origin;
 use super::report::{Failure, FileReport};
 use super::source::Input;
 use crate::graph::{Fact, Graph, Member, holds_facts};
-use crate::model::Workload;
+use crate::model::{Kinds, Workload};
 use crate::yaml::{self, Duplicate, Node};
 
 /// A file between parsing and judging.
@@ -58,14 +58,14 @@ pub(super) struct Object<'o, 't> {
 }
 
 impl Object<'_, '_> {
-    pub(super) fn may_be_workload(&self) -> bool {
-        may_be_workload(Some(self.api_version), self.kind)
+    pub(super) fn may_be_workload(&self, kinds: &Kinds) -> bool {
+        kinds.contains(self.api_version, self.kind)
     }
 }
 
 impl<'t> File<'t> {
     /// Reads the documents of a text. Templates are skipped where nobody asked for this very file.
-    pub(super) fn parse(input: &Input, text: Result<&'t str, &Failure>) -> Self {
+    pub(super) fn parse(input: &Input, text: Result<&'t str, &Failure>, kinds: &Kinds) -> Self {
         let name: Arc<str> = Arc::from(input.name());
         let mut file =
             Self { name, text: "", documents: Vec::new(), candidates: Vec::new(), facts: Vec::new(), before: FileReport::new() };
@@ -73,13 +73,13 @@ impl<'t> File<'t> {
             Err(failure) => file.before = FileReport::failed(failure.clone()),
             Ok(text) => {
                 file.text = text;
-                file.read(matches!(input, Input::Found(_)));
+                file.read(matches!(input, Input::Found(_)), kinds);
             }
         }
         file
     }
 
-    fn read(&mut self, found: bool) {
+    fn read(&mut self, found: bool, kinds: &Kinds) {
         let mut json = String::new();
         for (index, document) in yaml::parse(self.text).into_iter().enumerate() {
             self.before.warnings.extend(document.duplicates.iter().map(|duplicate| {
@@ -91,7 +91,7 @@ impl<'t> File<'t> {
             match document.root {
                 Ok(mut root) => {
                     let before = self.candidates.len();
-                    objects(&root, Origin::File, &mut |object| self.take(&object, &mut json));
+                    objects(&root, Origin::File, &mut |object| self.take(&object, kinds, &mut json));
                     if self.candidates.len() > before {
                         root.thin(&BULK);
                         self.documents.push((index, root));
@@ -107,11 +107,11 @@ impl<'t> File<'t> {
     }
 
     /// Takes out of an object what bears on others. What cannot be read gives nothing here; judging says so where it matters.
-    fn take(&mut self, object: &Object<'_, '_>, json: &mut String) {
+    fn take(&mut self, object: &Object<'_, '_>, kinds: &Kinds, json: &mut String) {
         json.clear();
-        if object.may_be_workload() {
+        if object.may_be_workload(kinds) {
             object.node.to_json(json);
-            let member = Workload::from_json(json).ok().flatten().as_ref().and_then(Member::of);
+            let member = Workload::read(json, kinds).ok().flatten().as_ref().and_then(Member::of);
             let place = self.facts.iter().filter(|fact| matches!(fact, Fact::Member(_))).count();
             self.candidates.push(Candidate { json: json.as_str().into(), member: member.is_some().then_some(place) });
             self.facts.extend(member.map(Fact::Member));

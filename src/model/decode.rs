@@ -176,6 +176,9 @@ pub struct Annotations<'a> {
     /// Our record of what was filled in.
     #[serde(rename = "probekeeper.dev/filled", borrow, default)]
     pub filled: Option<Text<'a>>,
+    /// Rules that are right to break here, each with a reason.
+    #[serde(rename = "probekeeper.dev/allow", borrow, default)]
+    pub allow: Option<Text<'a>>,
     /// `off` (or `false`): nothing is filled in.
     #[serde(rename = "probekeeper.dev/defaults", borrow, default)]
     pub defaults: Option<Text<'a>>,
@@ -190,6 +193,8 @@ pub struct Annotations<'a> {
 impl Annotations<'_> {
     /// Turns filling in off.
     pub const DEFAULTS: &'static str = "probekeeper.dev/defaults";
+    /// Allows findings, each with a reason.
+    pub const ALLOW: &'static str = "probekeeper.dev/allow";
 }
 
 /// One entry of `ownerReferences`.
@@ -252,6 +257,17 @@ pub(super) struct Template<'a> {
     pub(super) metadata: Metadata<'a>,
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub(super) spec: Spec<'a>,
+}
+
+impl<'a> Template<'a> {
+    /// Decodes a template that stands at `pointer` in its object.
+    pub(super) fn from_json(json: &'a str, pointer: &str) -> Result<Self, DecodeError> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| DecodeError {
+            pointer: format!("{pointer}{}", pointer_of(error.path())),
+            message: explain(error.inner()),
+        })
+    }
 }
 
 /// Why an object could not be read as its kind.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::{Container, Leaf, Metadata, Object, Probe, ProbeKind, Record, Text, Workload, decode::nullable};
+use super::{Container, Kind, Kinds, Leaf, Metadata, Probe, ProbeKind, Record, Text, Workload, decode::nullable};
 
 /// Who a leaf's value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct LiveWitnesses<'w> {
     last_applied: Option<Workload<'w>>,
     /// On UPDATE: the object as it was, and what its author had written.
     old: Option<OldWitnesses<'w>>,
+    /// The API server fills nothing in (custom kinds): what stands there, somebody wrote.
+    as_written: bool,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,10 @@ impl<'w> Witnesses<'w> {
     /// Reads the witnesses of an object in an admission review. Whatever cannot be read is no witness.
     pub fn live(new: &'w Workload<'w>, old: Option<&'w Workload<'w>>, texts: &'w WitnessTexts) -> Self {
         let (applied, updated) = new.metadata.managed_fields.map(ownerships).unwrap_or_default();
+        let kinds = Kinds::like(new);
+        let author_file = |json| Workload::read(json, &kinds).ok().flatten();
         Self::Live(Box::new(LiveWitnesses {
+            as_written: new.kind == Kind::Custom,
             record: &new.filled,
             applied,
             updated,
@@ -205,6 +210,9 @@ impl LiveWitnesses<'_> {
         if recorded.is_some() && recorded == value && !applied && !in_file {
             return Author::Ours;
         }
+        if self.as_written {
+            return if probe.leaf(leaf).is_some() { Author::Set } else { Author::Omitted };
+        }
         if value != leaf.api_default() {
             return Author::Set;
         }
@@ -262,11 +270,6 @@ fn has(probe: &Probe<'_>, place: &str) -> bool {
         "grpc/service" => other(grpc.and_then(|grpc| grpc.service.as_deref()), ""),
         handler => probe.handler_fields().any(|field| field == handler),
     }
-}
-
-/// The author's file inside the last-applied annotation.
-fn author_file(json: &str) -> Option<Workload<'_>> {
-    Object::from_json(json).ok().and_then(Workload::from_object)
 }
 
 fn writes(file: &Workload<'_>, container: &str, kind: ProbeKind, leaf: Leaf) -> bool {

@@ -1,9 +1,15 @@
 //! A workload: an object with a pod template, and where its parts are.
 
+use std::sync::Arc;
+
+use serde::Deserialize;
+
 use super::{
-    Container, DecodeError, Host, Leaf, List, Metadata, Object, Probe, ProbeKind, Record, Timing, classify_host,
+    Container, DecodeError, Host, Leaf, List, Metadata, Object, Probe, ProbeKind, Record, Text, Timing, classify_host,
     container::is_mesh_sidecar,
     decode::{Spec, Template},
+    kinds::{Custom, Kinds, Known, TemplatePlace},
+    raw,
 };
 
 /// The kinds that are judged.
@@ -25,10 +31,12 @@ pub enum Kind {
     Job,
     /// batch/v1
     CronJob,
+    /// One that the policy adds; [`Workload::kind_name`] and [`Workload::pod_spec_pointer`] say more.
+    Custom,
 }
 
 impl Kind {
-    /// Every kind.
+    /// Every kind that Kubernetes has.
     pub const ALL: [Self; 8] = [
         Self::Pod,
         Self::Deployment,
@@ -48,7 +56,7 @@ impl Kind {
         (found.group() == group || (group == "extensions" && found.group() == "apps")).then_some(found)
     }
 
-    /// As in a manifest.
+    /// As in a manifest; of a custom kind only that it is one.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pod => "Pod",
@@ -59,19 +67,20 @@ impl Kind {
             Self::ReplicationController => "ReplicationController",
             Self::Job => "Job",
             Self::CronJob => "CronJob",
+            Self::Custom => "custom kind",
         }
     }
 
-    /// API group; empty for core.
+    /// API group; empty for core and for custom kinds.
     pub const fn group(self) -> &'static str {
         match self {
-            Self::Pod | Self::ReplicationController => "",
+            Self::Pod | Self::ReplicationController | Self::Custom => "",
             Self::Deployment | Self::StatefulSet | Self::DaemonSet | Self::ReplicaSet => "apps",
             Self::Job | Self::CronJob => "batch",
         }
     }
 
-    /// Where the pod spec is.
+    /// Where the pod spec is; custom kinds have it where their policy says.
     pub const fn pod_spec_pointer(self) -> &'static str {
         match self {
             Self::Pod => "/spec",
@@ -109,6 +118,8 @@ pub enum Owner {
 pub struct Workload<'a> {
     /// Which kind.
     pub kind: Kind,
+    /// The custom kind, where it is one.
+    pub custom: Option<Arc<Custom>>,
     /// `group/version` as written.
     pub api_version: String,
     /// The object's own metadata.
@@ -133,28 +144,83 @@ pub struct Workload<'a> {
     pub has_metadata: bool,
     /// What was filled in, by the record annotation or just now.
     pub filled: Record,
+    owner: Owner,
     incomplete: bool,
 }
 
+/// An object whose template the permissive view does not have.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    #[serde(borrow, default)]
+    api_version: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    kind: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    metadata: Option<Metadata<'a>>,
+}
+
 impl<'a> Workload<'a> {
-    /// Decodes JSON text; `Ok(None)` when the object carries no pod template.
+    /// Decodes JSON text by Kubernetes' own kinds; `Ok(None)` when the object carries no pod template.
     pub fn from_json(json: &'a str) -> Result<Option<Self>, DecodeError> {
-        Object::from_json(json).map(Self::from_object)
+        Self::read(json, &Kinds::BUILT_IN)
     }
 
-    /// Takes the workload out of a decoded object; `None` when its kind is not judged or it has no pod template.
-    pub fn from_object(object: Object<'a>) -> Option<Self> {
-        let api_version = object.api_version.as_deref().unwrap_or_default().to_owned();
-        let kind = Kind::of(&api_version, object.kind.as_deref().unwrap_or_default())?;
-        let has_metadata = object.metadata.is_some();
-        let spec = object.spec?;
+    /// Decodes JSON text; `Ok(None)` when the object's kind is not judged or it has no pod template.
+    pub fn read(json: &'a str, kinds: &Kinds) -> Result<Option<Self>, DecodeError> {
+        let object = match Object::from_json(json) {
+            Ok(object) => object,
+            // The view may not fit an object whose template is elsewhere.
+            Err(error) => return Self::read_elsewhere(json, kinds).unwrap_or(Err(error)),
+        };
+        let (api_version, kind) = (object.api_version.as_deref(), object.kind.as_deref());
+        match kinds.find(api_version.unwrap_or_default(), kind.unwrap_or_default()) {
+            None => Ok(None),
+            Some(known) if known.is_in_view() => Ok(Self::from_object(object, known, kinds)),
+            Some(_) => Self::read_elsewhere(json, kinds).unwrap_or(Ok(None)),
+        }
+    }
+
+    /// Takes the workload out of a decoded object of a [known](Kinds::find) kind; `None` when it has no pod template, or not [in the view](Known::is_in_view).
+    pub fn from_object(object: Object<'a>, known: Known, kinds: &Kinds) -> Option<Self> {
+        let mut spec = object.spec?;
+        let place = known.custom.as_ref().map(|custom| custom.place);
+        let template = match (known.kind, place) {
+            (Kind::Pod, _) => {
+                let template = Template { metadata: Metadata::default(), spec };
+                spec = Spec::default();
+                template
+            }
+            (Kind::CronJob, _) | (_, Some(TemplatePlace::JobTemplate)) => *spec.job_template.take()?.spec.template?,
+            (_, Some(TemplatePlace::Elsewhere)) => return None,
+            _ => *spec.template.take()?,
+        };
+        Some(Self::new(known, kinds, object.api_version.as_deref(), object.metadata, &spec, template))
+    }
+
+    /// Reads an object whose template the view does not have; `None`: its kind is not one of those.
+    pub(crate) fn read_elsewhere(json: &'a str, kinds: &Kinds) -> Option<Result<Option<Self>, DecodeError>> {
+        let head: Head<'a> = serde_json::from_str(json).ok()?;
+        let known = kinds.find(head.api_version.as_deref()?, head.kind.as_deref()?).filter(|known| !known.is_in_view())?;
+        let pointer = known.custom.as_ref().map(|custom| &*custom.definition.template)?;
+        let Some(text) = raw::at_pointer(json, pointer).filter(|text| *text != "null") else { return Some(Ok(None)) };
+        Some(Template::from_json(text, pointer).map(|template| {
+            Some(Self::new(known, kinds, head.api_version.as_deref(), head.metadata, &Spec::default(), template))
+        }))
+    }
+
+    fn new(
+        known: Known,
+        kinds: &Kinds,
+        api_version: Option<&str>,
+        metadata: Option<Metadata<'a>>,
+        spec: &Spec<'_>,
+        template: Template<'a>,
+    ) -> Self {
+        let Known { kind, custom } = known;
         let (progress_deadline, min_ready, has_selector) =
             (spec.progress_deadline_seconds, spec.min_ready_seconds, spec.selector.is_some());
-        let template = match kind {
-            Kind::Pod => Template { metadata: Metadata::default(), spec },
-            Kind::CronJob => *spec.job_template?.spec.template?,
-            _ => *spec.template?,
-        };
+        let has_metadata = metadata.is_some();
         let Template { metadata: template_metadata, spec: pod } = template;
         let Spec {
             containers,
@@ -169,7 +235,7 @@ impl<'a> Workload<'a> {
         let loopback = |ip: &str| ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let mut own_names: Vec<_> = hostname.into_iter().collect();
         if kind == Kind::Pod {
-            own_names.extend(object.metadata.as_ref().and_then(|metadata| metadata.name.clone()));
+            own_names.extend(metadata.as_ref().and_then(|metadata| metadata.name.clone()));
         }
         for alias in host_aliases.into_iter().filter(|alias| alias.ip.as_deref().is_some_and(loopback)) {
             own_names.extend(alias.hostnames);
@@ -183,12 +249,14 @@ impl<'a> Workload<'a> {
             .chain(place(init_containers, List::Init).filter(|container| container.restart_policy.as_deref() == Some("Always")))
             .filter(|container| !is_mesh_sidecar(container))
             .collect();
-        let metadata = object.metadata.unwrap_or_default();
+        let metadata = metadata.unwrap_or_default();
         let record = metadata.annotations.as_ref().and_then(|annotations| annotations.filled.as_deref());
-        Some(Self {
+        Self {
             kind,
+            custom,
             filled: record.map(Record::parse).unwrap_or_default(),
-            api_version,
+            owner: owner(&metadata, kinds),
+            api_version: api_version.unwrap_or_default().to_owned(),
             metadata,
             template_metadata,
             containers,
@@ -201,7 +269,23 @@ impl<'a> Workload<'a> {
             min_ready: min_ready.unwrap_or(0),
             has_metadata,
             incomplete,
-        })
+        }
+    }
+
+    /// Kind as in a manifest.
+    pub fn kind_name(&self) -> &str {
+        self.custom.as_ref().map_or(self.kind.name(), |custom| &custom.definition.kind)
+    }
+
+    /// JSON pointer of the pod spec.
+    pub fn pod_spec_pointer(&self) -> &str {
+        self.custom.as_ref().map_or(self.kind.pod_spec_pointer(), |custom| &custom.pod_spec)
+    }
+
+    /// JSON pointer of the pod template; that of the object itself for a Pod.
+    pub fn template_pointer(&self) -> &str {
+        let spec = self.pod_spec_pointer();
+        spec.strip_suffix("/spec").unwrap_or(spec)
     }
 
     /// Whether the API server would refuse it as incomplete (a container without an image, a workload without a selector): in files these are
@@ -221,13 +305,8 @@ impl<'a> Workload<'a> {
     }
 
     /// Who made it, by the owner reference with `controller: true`.
-    pub fn owner(&self) -> Owner {
-        let Some(owner) = self.metadata.controller() else { return Owner::None };
-        match (owner.api_version.as_deref().unwrap_or_default(), owner.kind.as_deref().unwrap_or_default()) {
-            ("v1", "Node") => Owner::Node,
-            (api_version, kind) if Kind::of(api_version, kind).is_some() => Owner::Judged,
-            _ => Owner::Other,
-        }
+    pub const fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// Whether `probekeeper.dev/defaults: "off"` stands on it or on its template. YAML's unquoted `off` arrives as `false` where quotes were added later.
@@ -245,8 +324,7 @@ impl<'a> Workload<'a> {
 
     /// JSON pointer of that metadata.
     pub fn pod_metadata_pointer(&self) -> String {
-        let spec = self.kind.pod_spec_pointer();
-        format!("{}/metadata", spec.strip_suffix("/spec").unwrap_or(spec))
+        format!("{}/metadata", self.template_pointer())
     }
 
     /// Longest time, in seconds, until a container that uses all the start-up time it is given counts as available (semantics 3). Readiness' own delay
@@ -277,7 +355,7 @@ impl<'a> Workload<'a> {
 
     /// JSON pointer of a container.
     pub fn container_pointer(&self, container: &Container<'_>) -> String {
-        format!("{}/{}/{}", self.kind.pod_spec_pointer(), container.list.field(), container.index)
+        format!("{}/{}/{}", self.pod_spec_pointer(), container.list.field(), container.index)
     }
 
     /// JSON pointer of a probe.
@@ -288,6 +366,15 @@ impl<'a> Workload<'a> {
     /// The container of a name.
     pub fn container(&self, name: &str) -> Option<&Container<'a>> {
         self.containers.iter().find(|container| &*container.name == name)
+    }
+}
+
+fn owner(metadata: &Metadata<'_>, kinds: &Kinds) -> Owner {
+    let Some(owner) = metadata.controller() else { return Owner::None };
+    match (owner.api_version.as_deref().unwrap_or_default(), owner.kind.as_deref().unwrap_or_default()) {
+        ("v1", "Node") => Owner::Node,
+        (api_version, kind) if kinds.contains(api_version, kind) => Owner::Judged,
+        _ => Owner::Other,
     }
 }
 

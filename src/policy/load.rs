@@ -1,10 +1,18 @@
 //! A policy file to a compiled policy: strict, with every error at its line and column.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use super::{Choices, FillWith, Policy, RuleChoice, Startup, schema, schema::PolicyFile, schema::RuleEntry, validate::validate};
+use super::{
+    Choices, Override, Policy, Refused, RuleChoice,
+    choices::Exemption,
+    refuse::Refusals,
+    schema,
+    schema::{ALL_RULES, PolicyFile, RuleEntry, WorkloadFile},
+    validate::validate,
+};
 use crate::{
-    rules,
+    model::Kinds,
+    rules::{self, RuleDef},
     yaml::{self, Node, Pos},
 };
 
@@ -105,57 +113,62 @@ fn compile(root: &Node<'_>, errors: &mut Vec<PolicyError>) -> Option<Policy> {
             return None;
         }
     };
-    let place = |pointer: &str| root.nearest(pointer).span().start;
+    let mut refusals = Refusals { root, errors };
+    refusals.workloads(&file.workloads);
+    refusals.startup(&file.startup);
+    refusals.defaults(&[], &file.defaults);
+    let workloads: Vec<_> = file.workloads.iter().map(WorkloadFile::compile).collect();
+    let kinds = Kinds::with(&workloads);
     let mut choices = Choices {
         profile: file.profile,
-        rules: Vec::new(),
+        rules: rule_choices(file.rules),
         defaults: file.defaults.compile(),
-        startup: Startup { allowance_seconds: file.startup.allowance_seconds },
+        startup: file.startup.compile(),
+        workloads,
         owned_objects: file.owned_objects,
         on_internal_error: file.on_internal_error,
+        ..Choices::default()
     };
-    for (id, entry) in file.rules {
-        let Some(rule) = rules::find(&id) else { continue };
-        let choice = match entry {
-            RuleEntry::Action(word) => RuleChoice { action: word.action(), params: None },
-            RuleEntry::Full { action, params } => RuleChoice { action: action.and_then(|word| word.action()), params },
-        };
-        choices.rules.push((rule, choice));
+    for (at, over) in file.overrides.into_iter().enumerate() {
+        refusals.over(at, &over, &kinds);
+        let (matching, defaults) = (over.matching.compile(), over.defaults.choice());
+        choices.overrides.push(Override { matching, rules: rule_choices(over.rules), defaults });
     }
-    for (field, probe) in [
-        ("livenessProbe", choices.defaults.liveness),
-        ("readinessProbe", choices.defaults.readiness),
-        ("startupProbe", choices.defaults.startup),
-    ] {
-        if let (FillWith::Value(timeout), FillWith::Value(period)) = (probe.timeout, probe.period)
-            && timeout > period
-        {
-            let message =
-                format!("timeoutSeconds {timeout} contradicts periodSeconds {period}: it is never filled in above the period");
-            errors.push(PolicyError::at(
-                place(&format!("/defaults/{field}/timeoutSeconds")),
-                &format!("defaults.{field}"),
-                message,
-            ));
+    for (at, exemption) in file.exemptions.into_iter().enumerate() {
+        let until = refusals.exemption(at, &exemption, &kinds);
+        let all = exemption.rules.iter().any(|rule| rule == ALL_RULES);
+        choices.exemptions.push(Exemption {
+            matching: exemption.matching.compile(),
+            rules: exemption.rules.iter().filter(|_| !all).filter_map(|id| rules::find(id)).collect(),
+            reason: exemption.reason.trim().to_owned(),
+            until,
+        });
+    }
+    refusals.unreachable(&choices, &kinds);
+    let compiled = Policy::compile(&choices);
+    for Refused { rule, in_override, message } in compiled.as_ref().err().into_iter().flatten() {
+        match in_override {
+            None => refusals.at(&[&"rules", &rule.id, &"params"], message.as_str()),
+            Some(at) => refusals.at(&[&"overrides", at, &"rules", &rule.id, &"params"], message.as_str()),
         }
     }
-    match Policy::compile(&choices) {
-        Ok(policy) => Some(policy),
-        Err((rule, message)) => {
-            errors.push(PolicyError::at(
-                place(&format!("/rules/{}/params", rule.id)),
-                &format!("rules.{}.params", rule.id),
-                message,
-            ));
-            None
+    compiled.ok()
+}
+
+fn rule_choices(written: BTreeMap<String, RuleEntry>) -> Vec<(&'static RuleDef, RuleChoice)> {
+    let choice = |entry| match entry {
+        RuleEntry::Action(word) => RuleChoice { action: word.action(), ..RuleChoice::default() },
+        RuleEntry::Full { action, params, allow_annotation } => {
+            RuleChoice { action: action.and_then(|word| word.action()), params, allow_annotation }
         }
-    }
+    };
+    written.into_iter().filter_map(|(id, entry)| Some((rules::find(&id)?, choice(entry)))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Action, Profile};
+    use crate::policy::{Action, FillWith, Profile};
 
     const HEAD: &str = "apiVersion: probekeeper.dev/v1\nkind: ProbePolicy\n";
 
@@ -212,7 +225,7 @@ mod tests {
             &[
                 "4:3: rules: unknown rule `agressive-liveness`, did you mean `aggressive-liveness`?",
                 "5:26: rules.hair-trigger-liveness: unknown value `dney`, did you mean `deny`?",
-                "6:18: rules.unusable-path: found a boolean, expected `deny`, `warn`, `audit` or `off`, or a map with action, params",
+                "6:18: rules.unusable-path: found a boolean, expected `deny`, `warn`, `audit` or `off`, or a map with action, allowAnnotation, params",
                 "7:3: rules: unknown rule `no-such-thing`; `probekeeper rules list` shows all",
             ],
         );
@@ -237,7 +250,7 @@ mod tests {
         check(
             &format!("{HEAD}defaults:\n  readinessProbe: {{ timeoutSeconds: 9, periodSeconds: 5 }}\n"),
             &[
-                "4:21: defaults.readinessProbe: timeoutSeconds 9 contradicts periodSeconds 5: it is never filled in above the period",
+                "4:21: defaults.readinessProbe.timeoutSeconds: 9 contradicts periodSeconds 5: it is never filled in above the period",
             ],
         );
         check(

@@ -1,19 +1,32 @@
 //! What the operator wants: profiles, rules, defaults.
 
+mod choices;
 mod compile;
+mod exempt;
+mod index;
 mod load;
+mod matching;
 mod profile;
+mod refuse;
 mod schema;
+mod scope;
+mod settings;
+mod show;
 mod source;
 mod store;
 mod validate;
 
-pub use compile::{
-    ActiveRule, Choices, Defaults, FillWith, OnInternalError, OwnedObjects, Policy, ProbeDefaults, RuleChoice, Startup,
+pub use choices::{
+    Choices, DefaultsChoice, Exemption as ExemptionChoice, Match, Operator, Override, ProbeDefaultsChoice, Requirement,
+    RuleChoice, Selector,
 };
+pub use compile::{ActiveRule, Policy, Refused};
+pub use exempt::Exemption;
 pub use load::{PolicyError, PolicyErrors, load};
 pub use profile::{Action, Profile};
 pub use schema::schema;
+pub use scope::{Part, Run, Scope, part_of};
+pub use settings::{Defaults, FillWith, OnInternalError, OwnedObjects, ProbeDefaults, Startup};
 pub use source::{PolicySource, SourceError};
 pub use store::PolicyStore;
 

@@ -46,6 +46,9 @@ pub(super) fn validate(schema: &Json, node: &Node<'_>, path: &str, errors: &mut 
                     None if schema["additionalProperties"] == Json::Bool(false) => {
                         errors.push(unknown_key(schema, &key.text, path, key.span.start));
                     }
+                    None if schema["additionalProperties"].is_object() => {
+                        validate(&schema["additionalProperties"], value, &inner, errors);
+                    }
                     None => {}
                 }
             }
@@ -122,23 +125,28 @@ fn allowed(schema: &Json) -> Option<Vec<&Json>> {
 
 fn not_allowed(schema: &Json, allowed: &[&Json], node: &Node<'_>, path: &str) -> PolicyError {
     let found = node.as_str().unwrap_or_default();
+    let rule = path.ends_with(']') && path.contains(".rules[");
+    let what = if rule { "rule" } else { "value" };
     match closest(found, allowed.iter().filter_map(|value| value.as_str())) {
-        Some(near) => PolicyError::at(node.span.start, path, format!("unknown value `{found}`, did you mean `{near}`?")),
+        Some(near) => PolicyError::at(node.span.start, path, format!("unknown {what} `{found}`, did you mean `{near}`?")),
+        None if rule => PolicyError::at(node.span.start, path, format!("unknown rule `{found}`; {ALL_RULES_HINT}")),
         None => mismatch(schema, node, path),
     }
 }
 
 fn unknown_key(schema: &Json, key: &str, path: &str, at: Pos) -> PolicyError {
-    let what = if path == "rules" { "rule" } else { "key" };
+    let what = if path == "rules" || path.ends_with("].rules") { "rule" } else { "key" };
     let known = || schema["properties"].as_object().into_iter().flatten().map(|(key, _)| &**key);
     let hint = match closest(key, known()) {
         Some(near) => format!(", did you mean `{near}`?"),
-        None if what == "rule" => "; `probekeeper rules list` shows all".to_owned(),
+        None if what == "rule" => format!("; {ALL_RULES_HINT}"),
         None if known().next().is_none() => "; there are none here".to_owned(),
         None => format!("; known here: {}", known().collect::<Vec<_>>().join(", ")),
     };
     PolicyError::at(at, path, format!("unknown {what} `{key}`{hint}"))
 }
+
+const ALL_RULES_HINT: &str = "`probekeeper rules list` shows all";
 
 /// What a schema wants, in words.
 fn expectation(schema: &Json) -> String {
@@ -162,6 +170,10 @@ fn expectation(schema: &Json) -> String {
             if keys.is_empty() || keys.len() > 6 { "a map".to_owned() } else { format!("a map with {}", keys.join(", ")) }
         }
         (Json::String(name), ..) if name == "boolean" => "`true` or `false`".to_owned(),
+        (Json::String(name), ..) if name == "array" => match schema["items"]["type"].as_str() {
+            Some("string") => "a list of strings".to_owned(),
+            _ => "a list".to_owned(),
+        },
         (Json::String(name), ..) => format!("a {name}"),
         (Json::Array(names), least, _) if names.iter().any(|name| name == "integer") => match least {
             Some(least) => format!("a whole number, at least {least}"),

@@ -45,6 +45,8 @@ pub struct Finding {
     pub message: String,
     /// What to write instead, as YAML; empty where nothing can be proposed.
     pub help: String,
+    /// What else a reader should know, as a clause: that an exemption has ended. Mostly empty.
+    pub note: String,
     /// How bad, where a rule has a measure: a larger number is worse. Compared on UPDATE, so that an old violation may stay but not grow.
     pub badness: i64,
     /// What to change so that the rule is silent, as pointers from the object's root; empty where nothing can be proposed for certain. It changes what
@@ -112,6 +114,13 @@ pub struct Findings {
     list: Vec<Finding>,
 }
 
+impl Default for Findings {
+    /// An empty collection; [`Findings::next_rule`] says whose findings come.
+    fn default() -> Self {
+        Self::new(super::RULES[0], Action::Off)
+    }
+}
+
 impl Findings {
     /// An empty collection for a rule and the action that policy gives it.
     pub fn new(rule: &'static RuleDef, action: Action) -> Self {
@@ -142,6 +151,15 @@ impl Findings {
     /// Forgets everything after the first `len`: what a rule reported before it failed is not trusted.
     pub fn truncate(&mut self, len: usize) {
         self.list.truncate(len);
+    }
+
+    /// Forgets those after the first `len` that do not count.
+    pub fn retain_from(&mut self, len: usize, mut counts: impl FnMut(&Finding) -> bool) {
+        let mut at = 0;
+        self.list.retain(|finding| {
+            at += 1;
+            at <= len || counts(finding)
+        });
     }
 
     /// Reports something about a probe. `at` is a pointer relative to the probe (`httpGet/port`), or empty for the probe itself.
@@ -201,6 +219,7 @@ impl Findings {
             pointer,
             message,
             help,
+            note: String::new(),
             badness: 0,
             rewrite: Vec::new(),
             secret: false,

@@ -62,7 +62,7 @@ impl Rule for ProbeOnJob {
                     continue;
                 }
                 let effect = if kind == ProbeKind::Liveness { "it restarts work that takes long" } else { "it has no effect" };
-                let message = format!("a {} has a {} probe: {effect}", cx.workload.kind.name(), kind.word());
+                let message = format!("a {} has a {} probe: {effect}", cx.workload.kind_name(), kind.word());
                 let job = if cx.workload.kind == Kind::Job { "spec:\n" } else { "spec:\n  jobTemplate:\n    spec:\n" };
                 let indent = if cx.workload.kind == Kind::Job { "  " } else { "      " };
                 let help = format!("{job}{indent}activeDeadlineSeconds: 3600   # instead of the probe");

@@ -128,7 +128,7 @@ pub fn answered(route: Route, status: u16, outcome: &Outcome, took: Duration) {
                     $level,
                     path = route.path(),
                     operation = outcome.operation,
-                    kind = outcome.kind,
+                    kind = &*outcome.kind,
                     object = outcome.object,
                     uid = outcome.uid,
                     verdict = outcome.verdict,

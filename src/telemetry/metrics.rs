@@ -1,5 +1,6 @@
 //! Every metric, and the only file that knows their names.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::collector::Collector;
@@ -118,7 +119,7 @@ impl Metrics {
     pub fn answered(&self, route: Route, outcome: &Outcome, body_bytes: usize, took: Duration) {
         let path = route.path();
         let Outcome { operation, kind, verdict, findings, filled, rule_errors, .. } = outcome;
-        self.requests.get_or_create(&Request { path, operation, kind, verdict }).inc();
+        self.requests.get_or_create(&Request { path, operation, kind: kind.clone(), verdict }).inc();
         self.durations.get_or_create(&Path { path }).observe(took.as_secs_f64());
         #[allow(clippy::cast_precision_loss)] // bodies end far below 2^52 bytes
         self.body_bytes.observe(body_bytes as f64);
@@ -191,7 +192,7 @@ impl Metrics {
 struct Request {
     path: &'static str,
     operation: &'static str,
-    kind: &'static str,
+    kind: Cow<'static, str>,
     verdict: &'static str,
 }
 

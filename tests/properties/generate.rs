@@ -434,12 +434,12 @@ pub(crate) fn auto_policy() -> BoxedStrategy<Choices> {
         .prop_map(|(profile, fill_unknown, allowance_seconds)| Choices {
             profile,
             defaults: Defaults { fill_unknown, ..Defaults::default() },
-            startup: Startup { allowance_seconds },
+            startup: Startup { allowance_seconds, ..Startup::default() },
             ..Choices::default()
         })
         .boxed()
 }
 
 pub(crate) fn compile(choices: &Choices) -> Policy {
-    Policy::compile(choices).unwrap_or_else(|(rule, error)| panic!("{}: {error}", rule.id))
+    Policy::compile(choices).unwrap_or_else(|refused| panic!("{refused:?}"))
 }

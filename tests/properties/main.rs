@@ -437,7 +437,7 @@ proptest! {
 
 fn findings(policy: &Policy, object: &Value) -> Vec<Finding> {
     let text = object.to_string();
-    let evaluation = evaluate(policy, &Workload::from_json(&text).unwrap().unwrap());
+    let evaluation = evaluate(policy, &Workload::from_json(&text).unwrap().unwrap(), probekeeper::clock::today());
     assert!(evaluation.rule_errors.is_empty(), "{:?}", evaluation.rule_errors);
     evaluation.findings
 }

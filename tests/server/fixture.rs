@@ -26,7 +26,7 @@ impl Judge for Echo {
             body: format!("{} {}", route.path(), body.len()).into_bytes(),
             outcome: Outcome {
                 operation: "CREATE",
-                kind: "Deployment",
+                kind: "Deployment".into(),
                 verdict: "denied",
                 findings: vec![("unknown-port-name", "deny")],
                 filled: vec!["livenessProbe.timeoutSeconds"],
