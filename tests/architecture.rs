@@ -82,8 +82,9 @@ fn each_foreign_thing_is_named_in_one_room() {
     only_in(&["admission/", "lint/"], &["AdmissionReview"]);
     only_in(&["server/", "pki/"], &["rustls"]);
     only_in(&["yaml/"], &["saphyr"]);
+    only_in(&["cluster/", "cli/serve/"], &["kube::", "k8s_openapi"]);
     only_in(&["telemetry/metrics.rs"], &["probekeeper_admission", "prometheus_client"]);
-    only_in(&["server/", "lifecycle.rs", "cli/serve/"], &["tokio::"]);
+    only_in(&["server/", "cluster/", "lifecycle.rs", "cli/serve/"], &["tokio::"]);
 }
 
 #[test]

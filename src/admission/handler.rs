@@ -8,7 +8,7 @@ use std::{
 use jiff::civil::Date;
 
 use super::{
-    Answer, Outcome, Route,
+    Answer, Outcome, Route, config_map,
     response::{self, AuditAnnotations, Response},
     review::{API_VERSION, Decoded, KIND, NoObject, Raw, Request, same_template},
 };
@@ -16,7 +16,7 @@ use crate::{
     clock,
     engine::{decide, defaults, evaluate, patch},
     model::{Annotations, Kinds, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
-    policy::{Action, OnInternalError, OwnedObjects, Policy, PolicyStore},
+    policy::{Action, ConfigMapName, OnInternalError, OwnedObjects, Policy, PolicyStore},
     rules::Finding,
 };
 
@@ -25,6 +25,8 @@ use crate::{
 pub struct Admission {
     store: Arc<PolicyStore>,
     today: fn() -> Date,
+    /// The ConfigMap that the policy comes from.
+    policy_in: Option<ConfigMapName>,
 }
 
 impl Admission {
@@ -35,12 +37,27 @@ impl Admission {
 
     /// As [`Admission::new`], with another clock: it gives the date in UTC.
     pub fn at(store: Arc<PolicyStore>, today: fn() -> Date) -> Self {
-        Self { store, today }
+        Self { store, today, policy_in: None }
     }
 
-    /// Answers one request. Every input gets an answer: what cannot be read as a review 400, a fault of ours what policy says of it.
+    /// The same, with the ConfigMap that the policy comes from: on [`Route::Policy`] it alone is judged.
+    #[must_use]
+    pub fn with_policy_in(self, policy_in: ConfigMapName) -> Self {
+        Self { policy_in: Some(policy_in), ..self }
+    }
+
+    /// Answers one request. Every input gets an answer: what cannot be read as a review 400, a fault of ours what policy says of it, and 503
+    /// as long as there is no policy.
     pub fn answer(&self, route: Route, body: &[u8]) -> Answer {
         let policy = self.store.load();
+        if route == Route::Policy {
+            // This one must work without a policy in force: it is how one gets there.
+            let on_internal_error = policy.as_ref().map(|policy| policy.on_internal_error).unwrap_or_default();
+            let mut answer = config_map::answer(self.policy_in.as_ref(), on_internal_error, (self.today)(), body);
+            answer.outcome.policy = policy.map(|policy| policy.hash.clone()).unwrap_or_default();
+            return answer;
+        }
+        let Some(policy) = policy else { return refused(503, "no policy is loaded yet") };
         let mut answer = answer(&policy, route, body, self.today);
         answer.outcome.policy.clone_from(&policy.hash);
         answer
@@ -58,12 +75,12 @@ fn answer(policy: &Policy, route: Route, body: &[u8], today: fn() -> Date) -> An
         Err(problem) => return bad_request(problem),
     };
     let (request, object) = request.split();
-    guarded(policy, &request, |outcome| judge(policy, route, text, &request, object, today, outcome))
+    guarded(policy.on_internal_error, &request, |outcome| judge(policy, route, text, &request, object, today, outcome))
 }
 
 /// The answer to a review that is one. The rules guard themselves; this guards everything else between two well-formed texts.
-fn guarded<O>(
-    policy: &Policy,
+pub(super) fn guarded<O>(
+    on_internal_error: OnInternalError,
     request: &Request<'_, O>,
     judge: impl FnOnce(&mut Outcome) -> Result<Response<'static>, Fault>,
 ) -> Answer {
@@ -83,12 +100,12 @@ fn guarded<O>(
             response.uid = uid;
             Answer { status: 200, body: response.to_bytes(), outcome }
         }
-        Err(Fault(message)) => internal_error(policy, uid, message, outcome),
+        Err(Fault(message)) => internal_error(on_internal_error, uid, message, outcome),
     }
 }
 
 /// A fault that must not become a denial.
-struct Fault(String);
+pub(super) struct Fault(pub(super) String);
 
 fn judge(
     policy: &Policy,
@@ -163,10 +180,10 @@ impl Judgement<'_> {
         }
         let old =
             Old { raw: request.old_object.map(serde_json::value::RawValue::get), create: self.create, kinds: &self.policy.kinds };
-        match route {
-            Route::Validate => validate(self.policy, &workload, &old, (self.today)(), outcome),
-            Route::Mutate => mutate(self.policy, &workload, &old, self.text, outcome),
+        if route == Route::Mutate {
+            return mutate(self.policy, &workload, &old, self.text, outcome);
         }
+        validate(self.policy, &workload, &old, (self.today)(), outcome)
     }
 }
 
@@ -298,7 +315,7 @@ fn replaced_unknown(workload: &Workload<'_>, plan: &defaults::Plan) -> Option<St
 }
 
 /// A request that can be answered: our version and kind, and a uid.
-fn checked<'a, O>(
+pub(super) fn checked<'a, O>(
     api_version: Option<&str>,
     kind: Option<&str>,
     request: Option<Request<'a, O>>,
@@ -323,7 +340,7 @@ fn undecoded(policy: &Policy, route: Route, text: &str, error: &serde_json::Erro
         Ok(request) => request,
         Err(problem) => return bad_request(problem),
     };
-    guarded(policy, &request, |outcome| {
+    guarded(policy.on_internal_error, &request, |outcome| {
         let read = request.object.map(|object| Workload::read(object.get(), &policy.kinds));
         match read.transpose().map(Option::flatten) {
             Ok(Some(workload)) => {
@@ -338,9 +355,9 @@ fn undecoded(policy: &Policy, route: Route, text: &str, error: &serde_json::Erro
 }
 
 /// Our own fault: allowed with a warning, or a bare 500 so that `failurePolicy` decides. Never a denial.
-fn internal_error(policy: &Policy, uid: &str, message: String, mut outcome: Outcome) -> Answer {
+fn internal_error(on_internal_error: OnInternalError, uid: &str, message: String, mut outcome: Outcome) -> Answer {
     outcome.verdict = "error";
-    let answer = match policy.on_internal_error {
+    let answer = match on_internal_error {
         OnInternalError::Fail => (500, error_body(&message)),
         OnInternalError::Allow => {
             let mut response = Response::allow(uid);
@@ -352,7 +369,11 @@ fn internal_error(policy: &Policy, uid: &str, message: String, mut outcome: Outc
     Answer { status: answer.0, body: answer.1, outcome }
 }
 
-fn bad_request(problem: &str) -> Answer {
+pub(super) fn bad_request(problem: &str) -> Answer {
+    refused(400, problem)
+}
+
+fn refused(status: u16, problem: &str) -> Answer {
     let outcome = Outcome {
         operation: "other",
         kind: "other".into(),
@@ -360,7 +381,7 @@ fn bad_request(problem: &str) -> Answer {
         error: Some(problem.to_owned()),
         ..Outcome::default()
     };
-    Answer { status: 400, body: error_body(problem), outcome }
+    Answer { status, body: error_body(problem), outcome }
 }
 
 fn error_body(message: &str) -> Vec<u8> {

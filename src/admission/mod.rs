@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+mod config_map;
 mod handler;
 mod response;
 mod review;
@@ -15,6 +16,8 @@ pub enum Route {
     Validate,
     /// `POST /mutate`: fill in what the author left out.
     Mutate,
+    /// `POST /policy`: judge a ConfigMap that holds a policy.
+    Policy,
 }
 
 impl Route {
@@ -23,6 +26,7 @@ impl Route {
         match self {
             Self::Validate => "/validate",
             Self::Mutate => "/mutate",
+            Self::Policy => "/policy",
         }
     }
 
@@ -31,6 +35,7 @@ impl Route {
         match path {
             "/validate" => Some(Self::Validate),
             "/mutate" => Some(Self::Mutate),
+            "/policy" => Some(Self::Policy),
             _ => None,
         }
     }

@@ -72,6 +72,12 @@ impl<'r> Response<'r> {
         Self { uid, allowed: true, ..Self::default() }
     }
 
+    /// Adds lines that kubectl prints.
+    pub(super) fn warn(mut self, lines: Vec<String>) -> Self {
+        self.warnings = within_budget(lines);
+        self
+    }
+
     /// Adds a patch: base64 of RFC 6902 JSON. Both fields or neither.
     pub(super) fn patch(&mut self, operations: &str) {
         self.patch = Some(STANDARD.encode(operations));
@@ -82,6 +88,13 @@ impl<'r> Response<'r> {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         // Strings and booleans always serialise.
         serde_json::to_vec(&Envelope { api_version: API_VERSION, kind: KIND, response: self }).unwrap_or_default()
+    }
+}
+
+impl Status {
+    /// The code that every denial has (contract 2): one below 400 would become 400, and other reasons mean other things to clients.
+    pub(super) fn forbidden(message: String) -> Self {
+        Self { message, reason: "Forbidden", code: 403 }
     }
 }
 
@@ -99,7 +112,7 @@ pub(super) fn denial(workload: &Workload<'_>, verdict: &Verdict, policy: &Policy
     }
     let rule = denied.first().map_or("", |judged| judged.finding.rule.id);
     let _ = write!(message, "\nPolicy: {} ({}). More: probekeeper rules explain {rule}", policy.profile, policy.hash);
-    Status { message, reason: "Forbidden", code: 403 }
+    Status::forbidden(message)
 }
 
 fn describe(message: &mut String, number: usize, finding: &Finding) {

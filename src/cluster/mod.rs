@@ -5,6 +5,10 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+pub mod config_map;
+pub mod event;
+pub mod pause;
+
 /// How long a connection to the API server may take. It is either near or away; retries come with a pause of their own.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -32,4 +36,21 @@ pub async fn client() -> Result<Client, ConnectError> {
 
 async fn from_kubeconfig() -> Result<Config, kube::config::KubeconfigError> {
     Config::from_custom_kubeconfig(Kubeconfig::read()?, &KubeConfigOptions::default()).await
+}
+
+/// An error in plain words, each cause once: the client's own texts repeat theirs, and the API server's answer stands in them twice.
+pub fn plain(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = inner.source();
+    }
+    text
 }

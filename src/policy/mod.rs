@@ -2,17 +2,19 @@
 
 mod choices;
 mod compile;
+mod config_map;
 mod exempt;
 mod index;
 mod load;
 mod matching;
 mod profile;
 mod refuse;
+mod reload;
 mod schema;
 mod scope;
 mod settings;
 mod show;
-mod source;
+pub mod source;
 mod store;
 mod validate;
 
@@ -21,9 +23,11 @@ pub use choices::{
     RuleChoice, Selector,
 };
 pub use compile::{ActiveRule, Policy, Refused};
+pub use config_map::{ConfigMapName, KEY, MOST_BYTES, without_key};
 pub use exempt::Exemption;
 pub use load::{PolicyError, PolicyErrors, load};
 pub use profile::{Action, Profile};
+pub use reload::{Change, Content, Rejected, Reload};
 pub use schema::schema;
 pub use scope::{Part, Run, Scope, part_of};
 pub use settings::{Defaults, FillWith, OnInternalError, OwnedObjects, ProbeDefaults, Startup};

@@ -206,7 +206,7 @@ impl Refusal {
     /// Label value of the metric, status and text.
     const fn facts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "no such path; post to /validate or /mutate"),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "no such path; post to /validate, /mutate or /policy"),
             Self::Method => ("method", StatusCode::METHOD_NOT_ALLOWED, "only POST is served here"),
             Self::MediaType => ("media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"),
             Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than the limit"),

@@ -79,7 +79,8 @@ impl Drop for Log {
 
 /// Starts the log of this process. A second call changes nothing.
 ///
-/// Libraries are heard from `warn` on, whatever the level: their debug lines hold request headers.
+/// Libraries are heard from `warn` on, whatever the level: their debug lines hold request headers. The watches of kube are left out: each failed
+/// attempt is a line there, and what it means is ours to say, once.
 pub fn start(format: Format, verbosity: Verbosity) -> io::Result<Log> {
     let level = match verbosity {
         Verbosity::Error => LevelFilter::ERROR,
@@ -88,7 +89,10 @@ pub fn start(format: Format, verbosity: Verbosity) -> io::Result<Log> {
         Verbosity::Debug => LevelFilter::DEBUG,
         Verbosity::Trace => LevelFilter::TRACE,
     };
-    let filter = Targets::new().with_target("probekeeper", level).with_default(level.min(LevelFilter::WARN));
+    let filter = Targets::new()
+        .with_target("probekeeper", level)
+        .with_target("kube_runtime", LevelFilter::OFF)
+        .with_default(level.min(LevelFilter::WARN));
     let (sender, receiver) = sync_channel(WAITING_LINES);
     let lines = Lines { sender, dropped: Arc::default() };
     let dropped = Arc::clone(&lines.dropped);

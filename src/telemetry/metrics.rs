@@ -36,6 +36,7 @@ pub struct Metrics {
     policy: Family<Policy, Gauge>,
     policy_reloads: Family<Outcomes, Counter>,
     policy_stale: Gauge,
+    policy_read: Gauge,
     handshakes: Family<Outcomes, Counter>,
     connections: Gauge,
     connections_closed: Family<Reason, Counter>,
@@ -68,6 +69,7 @@ impl Metrics {
             policy: Family::default(),
             policy_reloads: Family::default(),
             policy_stale: Gauge::default(),
+            policy_read: Gauge::default(),
             handshakes: Family::default(),
             connections: Gauge::default(),
             connections_closed: Family::default(),
@@ -87,8 +89,13 @@ impl Metrics {
         registry.register("policy_reload", "Attempts to load a policy", metrics.policy_reloads.clone());
         registry.register(
             "policy_stale",
-            "1 while the newest policy is invalid and an older one is in force",
+            "1 while the newest policy is invalid or gone and an older one, or none, is in force",
             metrics.policy_stale.clone(),
+        );
+        registry.register(
+            "policy_read_timestamp_seconds",
+            "When the policy's source was last read, in seconds since 1970",
+            metrics.policy_read.clone(),
         );
         registry.register("tls_handshakes", "TLS handshakes by result", metrics.handshakes.clone());
         registry.register("connections", "Open connections of the webhook port", metrics.connections.clone());
@@ -100,7 +107,7 @@ impl Metrics {
         );
         registry.register("certificate_reload", "Attempts to load a changed certificate", metrics.certificate_reloads.clone());
         metrics.registry = root;
-        for route in [Route::Validate, Route::Mutate] {
+        for route in [Route::Validate, Route::Mutate, Route::Policy] {
             // A histogram that is there from the start has a rate from the first request on.
             drop(metrics.durations.get_or_create(&Path { path: route.path() }));
         }
@@ -150,10 +157,15 @@ impl Metrics {
         self.policy.get_or_create(&Policy { hash: hash.to_owned(), profile: profile.to_owned() }).set(1);
     }
 
-    /// A policy was loaded (`ok`) or could not be (`failed`).
+    /// A policy was loaded (`ok`) or could not be: `invalid`, or `missing` where there was none.
     pub fn policy_reload(&self, result: &'static str) {
         self.policy_reloads.get_or_create(&Outcomes { result }).inc();
         self.policy_stale.set(i64::from(result != "ok"));
+    }
+
+    /// The policy's source could be read just now, whatever it holds.
+    pub fn policy_read(&self) {
+        self.policy_read.set(seconds_since_1970(SystemTime::now()));
     }
 
     /// A TLS handshake ended: `ok`, `failed` or `timeout`.
@@ -178,14 +190,18 @@ impl Metrics {
 
     /// The certificate named `which` (`leaf`, `ca`) is valid until then.
     pub fn certificate_not_after(&self, which: &'static str, not_after: SystemTime) {
-        let seconds = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        self.certificate_not_after.get_or_create(&Which { which }).set(i64::try_from(seconds).unwrap_or(i64::MAX));
+        self.certificate_not_after.get_or_create(&Which { which }).set(seconds_since_1970(not_after));
     }
 
     /// A changed certificate was taken (`ok`) or refused (`failed`).
     pub fn certificate_reload(&self, result: &'static str) {
         self.certificate_reloads.get_or_create(&Outcomes { result }).inc();
     }
+}
+
+fn seconds_since_1970(time: SystemTime) -> i64 {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(crate) struct Cluster {
     token: String,
     tls: Arc<rustls::ClientConfig>,
     /// The supervisor ends everything when this closes, at the latest when the test binary ends.
-    _lifeline: ChildStdin,
+    lifeline: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
 }
 
 /// What a command left behind.
@@ -57,6 +57,11 @@ impl Cluster {
         WITH_CONTROLLERS.get_or_init(|| Self::start(&["--controllers"]))
     }
 
+    /// One whose API server is restarted under the feet of one test only.
+    pub(crate) fn of_its_own() -> &'static Self {
+        Box::leak(Box::new(Self::start(&[])))
+    }
+
     fn start(flags: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let bin = std::env::var_os("KUBEBUILDER_ASSETS").map_or_else(|| root.join("target/controlplane/bin"), PathBuf::from);
@@ -76,7 +81,8 @@ impl Cluster {
             .spawn()
             .expect("bash");
         let mut line = String::new();
-        BufReader::new(supervisor.stdout.take().expect("piped")).read_line(&mut line).expect("supervisor's output");
+        let mut said = BufReader::new(supervisor.stdout.take().expect("piped"));
+        said.read_line(&mut line).expect("supervisor's output");
         assert_eq!(line, "ready\n", "the control plane did not start: see above");
         let read = |file: &str| std::fs::read_to_string(dir.join(file)).expect(file).trim().to_owned();
         Self {
@@ -85,8 +91,23 @@ impl Cluster {
             tls: http::client_config(read("ca.crt").as_bytes()),
             bin,
             dir,
-            _lifeline: supervisor.stdin.take().expect("piped"),
+            lifeline: Mutex::new((supervisor.stdin.take().expect("piped"), said)),
         }
+    }
+
+    /// Kills the API server and waits until it answers again, at the same address and with the same data.
+    pub(crate) fn restart(&self) {
+        let mut lifeline = self.lifeline.lock().expect("lifeline");
+        let (supervisor, said) = &mut *lifeline;
+        supervisor.write_all(b"restart\n").expect("supervisor's input");
+        let mut line = String::new();
+        said.read_line(&mut line).expect("supervisor's output");
+        assert_eq!(line, "restarted\n", "the API server did not start again: see above");
+    }
+
+    /// The kubeconfig of a user: `kubeconfig` of the administrator, `alice`, `probekeeper`.
+    pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
+        self.dir.join(user)
     }
 
     /// A folder for the files of one test.
@@ -136,6 +157,11 @@ impl Namespace {
     /// As `kubectl_with`, but as alice, who is no administrator.
     pub(crate) fn kubectl_as_alice(&self, args: &[&str], manifest: &Value) -> Output {
         self.run("alice", args, &manifest.to_string())
+    }
+
+    /// As `kubectl`, but with the rights that probekeeper itself was given.
+    pub(crate) fn kubectl_as_probekeeper(&self, args: &[&str]) -> Output {
+        self.run("probekeeper", args, "")
     }
 
     fn run(&self, kubeconfig: &str, args: &[&str], stdin: &str) -> Output {

@@ -10,6 +10,8 @@ mod failure;
 mod fix;
 mod hazards;
 mod http;
+mod policy_live;
+mod policy_storm;
 mod verdicts;
 mod webhook;
 mod workloads;

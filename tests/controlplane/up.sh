@@ -2,9 +2,11 @@
 # up.sh BIN DIR [--controllers]: runs etcd and kube-apiserver from BIN on loopback until its standard input ends, with everything they write under DIR,
 # which is removed at the end. No root, no network and no other tool are needed. --controllers adds kube-controller-manager.
 #
-# Prints "ready" when the API server answers. By then DIR holds
+# Prints "ready" when the API server answers. The line "restart" on its input kills the API server and starts it again, with the same port and data;
+# "restarted" is printed when it answers. By then DIR holds
 #   kubeconfig   user admin, group system:masters
 #   alice        kubeconfig of user alice, who may do only what RBAC grants her
+#   probekeeper  kubeconfig of user probekeeper, likewise
 #   address      host:port of the API server      ca.crt   what its certificate is checked against      token   admin's bearer token
 #   etcd.log apiserver.log controllers.log
 #
@@ -33,7 +35,7 @@ run() { # LOG COMMAND...
   local log=$1
   shift
   set -m
-  "$@" < /dev/null > "$dir/$log.log" 2>&1 &
+  "$@" < /dev/null >> "$dir/$log.log" 2>&1 &
   set +m
   pids+=($!)
 }
@@ -46,12 +48,13 @@ free_port() {
   echo "$port"
 }
 
-admin=$(token) alice=$(token) manager=$(token)
+admin=$(token) alice=$(token) manager=$(token) probekeeper=$(token)
 echo "$admin" > "$dir/token"
 cat > "$dir/tokens.csv" <<T
 $admin,admin,1,"system:masters"
 $alice,alice,2,"developers"
 $manager,system:kube-controller-manager,3
+$probekeeper,probekeeper,4
 T
 
 kubeconfig() { # FILE USER TOKEN
@@ -65,17 +68,7 @@ contexts: [{name: test, context: {cluster: test, user: $2}}]
 Y
 }
 
-# A port may be taken by somebody else between the look and the bind: then everything starts once more with others.
-start() {
-  local etcd peer port
-  etcd=$(free_port) peer=$(free_port) port=$(free_port)
-  address=127.0.0.1:$port
-  pids=()
-  # etcd's data is worth nothing after the run: without fsync a write takes microseconds.
-  run etcd "$bin/etcd" --name=test --data-dir="$dir/etcd" --unsafe-no-fsync --log-level=warn \
-    --listen-client-urls="http://127.0.0.1:$etcd" --advertise-client-urls="http://127.0.0.1:$etcd" \
-    --listen-peer-urls="http://127.0.0.1:$peer" --initial-advertise-peer-urls="http://127.0.0.1:$peer" \
-    --initial-cluster="test=http://127.0.0.1:$peer"
+api_server() {
   # The API server makes its own serving certificate, and that key signs service account tokens too: no certificate tool is needed. There are no
   # service accounts without a controller, hence no admission plugin that insists on them, and no endpoints to keep for an address on loopback.
   run apiserver "$bin/kube-apiserver" --etcd-servers="http://127.0.0.1:$etcd" \
@@ -84,10 +77,10 @@ start() {
     --service-cluster-ip-range=10.0.0.0/24 --service-account-issuer=https://kubernetes.default.svc \
     --service-account-key-file="$dir/pki/apiserver.crt" --service-account-signing-key-file="$dir/pki/apiserver.key" \
     --disable-admission-plugins=ServiceAccount
-  kubeconfig kubeconfig admin "$admin"
-  kubeconfig alice alice "$alice"
-  kubeconfig manager system:kube-controller-manager "$manager"
-  echo "$address" > "$dir/address"
+}
+
+# Whether the API server gets ready within a minute.
+answers() {
   for _ in {1..600}; do
     alive || return 1
     if [ -s "$dir/pki/apiserver.crt" ]; then
@@ -97,6 +90,26 @@ start() {
     sleep 0.1
   done
   return 1
+}
+
+# A port may be taken by somebody else between the look and the bind: then everything starts once more with others.
+start() {
+  local peer
+  etcd=$(free_port) peer=$(free_port) port=$(free_port)
+  address=127.0.0.1:$port
+  pids=()
+  # etcd's data is worth nothing after the run: without fsync a write takes microseconds.
+  run etcd "$bin/etcd" --name=test --data-dir="$dir/etcd" --unsafe-no-fsync --log-level=warn \
+    --listen-client-urls="http://127.0.0.1:$etcd" --advertise-client-urls="http://127.0.0.1:$etcd" \
+    --listen-peer-urls="http://127.0.0.1:$peer" --initial-advertise-peer-urls="http://127.0.0.1:$peer" \
+    --initial-cluster="test=http://127.0.0.1:$peer"
+  api_server
+  kubeconfig kubeconfig admin "$admin"
+  kubeconfig alice alice "$alice"
+  kubeconfig probekeeper probekeeper "$probekeeper"
+  kubeconfig manager system:kube-controller-manager "$manager"
+  echo "$address" > "$dir/address"
+  answers
 }
 
 for attempt in 1 2 3; do
@@ -120,7 +133,18 @@ fi
 echo ready
 while :; do
   code=0
-  read -r -t 1 _ || code=$?
+  read -r -t 1 verb || code=$?
   [ "$code" != 1 ] || exit 0 # 1 is the end of input, more than 128 the timeout
+  if [ "$code" = 0 ] && [ "$verb" = restart ]; then
+    # etcd was started first.
+    kill -KILL "${pids[1]}"
+    wait "${pids[1]}" 2> /dev/null || true
+    others=("${pids[@]:2}")
+    pids=("${pids[0]}")
+    api_server
+    pids+=("${others[@]}")
+    answers || { echo "probekeeper: the API server did not start again; the last lines of its log:" >&2; tail -n 5 "$dir/apiserver.log" >&2; exit 1; }
+    echo restarted
+  fi
   alive || { echo "probekeeper: a part of the control plane ended; the last lines of its logs:" >&2; tail -n 5 "$dir"/*.log >&2; exit 1; }
 done

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,9 +35,61 @@ impl<'a> Webhook<'a> {
     }
 
     pub(crate) fn start_with(namespace: &'a Namespace, policy: Option<&str>, failure: FailurePolicy) -> Self {
-        let server = Server::start(&namespace.cluster.folder(&namespace.name), policy);
+        let folder = namespace.cluster.folder(&namespace.name);
+        let flag = policy.map(|policy| {
+            let file = folder.join("policy.yaml");
+            std::fs::write(&file, policy).expect("policy file");
+            format!("file:{}", file.display())
+        });
+        let server = Server::start(namespace, &folder, flag.as_deref());
+        server.wait_ready();
         let registration = Registration::new(namespace, &server.url, &server.ca, failure);
         Self { server, _registration: registration }
+    }
+
+    /// Follows the ConfigMap `policy` of the namespace with the least rights (see [`grant`]). `guarded`: whether that ConfigMap is checked when it
+    /// is applied. Does not wait for readiness, which takes a policy.
+    pub(crate) fn following(namespace: &'a Namespace, guarded: bool) -> Self {
+        grant(namespace);
+        Self::registered(namespace, guarded)
+    }
+
+    fn registered(namespace: &'a Namespace, guarded: bool) -> Self {
+        let server = Server::following(namespace, "first");
+        let entry = guarded.then(|| policy_entry(namespace, &server.url, &server.ca));
+        let registration = Registration::with(namespace, &server.url, &server.ca, FailurePolicy::Fail, entry);
+        Self { server, _registration: registration }
+    }
+
+    /// Another process in the place of this one.
+    pub(crate) fn replaced(self, namespace: &'a Namespace, guarded: bool) -> Self {
+        drop(self);
+        Self::registered(namespace, guarded)
+    }
+
+    /// Waits until every gate is open.
+    pub(crate) fn wait_ready(&self) {
+        self.server.wait_ready();
+    }
+
+    /// Status line and gates of `/readyz?verbose`.
+    pub(crate) fn readiness(&self) -> String {
+        ops_get(&self.server.ops, "/readyz?verbose").expect("readiness")
+    }
+
+    /// Whether the metrics hold this line.
+    pub(crate) fn counts(&self, line: &str) -> bool {
+        self.server.counts(line)
+    }
+
+    /// Whether the process of the start is still there.
+    pub(crate) fn lives(&mut self) -> bool {
+        self.server.guard.try_wait().expect("wait").is_none()
+    }
+
+    /// What the server logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.server.log).expect("log")
     }
 
     /// Ends the server at once, as the kernel or a lost machine would; the registration stays.
@@ -67,20 +119,28 @@ impl<'a> Webhook<'a> {
     }
 }
 
-struct Server {
+pub(crate) struct Server {
     /// The shell that ends probekeeper when this process is gone.
     guard: Child,
     pid: String,
     url: String,
     ops: String,
     ca: String,
+    log: PathBuf,
 }
 
 impl Server {
-    fn start(folder: &Path, policy: Option<&str>) -> Self {
+    /// Another replica that follows the ConfigMap `policy`, called `name`.
+    pub(crate) fn following(namespace: &Namespace, name: &str) -> Self {
+        let folder = namespace.cluster.folder(&format!("{}-{name}", namespace.name));
+        Self::start(namespace, &folder, Some(&format!("configmap:{}/policy", namespace.name)))
+    }
+
+    fn start(namespace: &Namespace, folder: &Path, policy: Option<&str>) -> Self {
         let (listen, ops) = (free_address(), free_address());
         let ca_file = folder.join("webhook-ca.crt");
-        let log = std::fs::File::create(folder.join("probekeeper.log")).expect("log file");
+        let log_file = folder.join("probekeeper.log");
+        let log = std::fs::File::create(&log_file).expect("log file");
         // Prints the server's process id, then waits; the end of its input is this process's end.
         let guard =
             "exec 3<&0; \"$@\" < /dev/null 3<&- > /dev/null & echo $!; { cat <&3; kill -KILL $!; } > /dev/null 2>&1 & wait %1";
@@ -89,21 +149,26 @@ impl Server {
         command.args(["--listen", &listen, "--ops-listen", &ops, "--tls", "self-signed", "--log-format", "json"]);
         command.args(["--drain-delay", "2s"]);
         command.arg("--ca-out").arg(&ca_file);
-        if let Some(policy) = policy {
-            let file = folder.join("policy.yaml");
-            std::fs::write(&file, policy).expect("policy file");
-            command.arg(format!("--policy=file:{}", file.display()));
-        }
+        command.env("KUBECONFIG", namespace.cluster.kubeconfig("probekeeper"));
+        command.args(policy.map(|policy| format!("--policy={policy}")));
         let mut guard = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::from(log)).spawn().expect("bash");
         let mut pid = String::new();
         BufReader::new(guard.stdout.take().expect("piped")).read_line(&mut pid).expect("process id");
-        let ready = eventually(|| {
-            guard.try_wait().expect("wait").is_some() || ops_get(&ops, "/readyz").is_some_and(|t| t.starts_with("HTTP/1.1 200"))
-        });
-        let said = || std::fs::read_to_string(folder.join("probekeeper.log")).unwrap_or_default();
-        assert!(ready && guard.try_wait().expect("wait").is_none(), "probekeeper serve did not get ready: {}", said());
+        let up = eventually(|| guard.try_wait().expect("wait").is_some() || ops_get(&ops, "/livez").is_some());
+        let said = || std::fs::read_to_string(&log_file).unwrap_or_default();
+        assert!(up && guard.try_wait().expect("wait").is_none(), "probekeeper serve did not start: {}", said());
         let ca = std::fs::read_to_string(&ca_file).expect("file of --ca-out");
-        Self { guard, pid: pid.trim().to_owned(), url: format!("https://{listen}"), ops, ca }
+        Self { guard, pid: pid.trim().to_owned(), url: format!("https://{listen}"), ops, ca, log: log_file }
+    }
+
+    pub(crate) fn wait_ready(&self) {
+        let ready = eventually(|| ops_get(&self.ops, "/readyz").is_some_and(|text| text.starts_with("HTTP/1.1 200")));
+        let said = || std::fs::read_to_string(&self.log).unwrap_or_default();
+        assert!(ready, "probekeeper serve did not get ready: {:?}\n{}", ops_get(&self.ops, "/readyz?verbose"), said());
+    }
+
+    pub(crate) fn counts(&self, line: &str) -> bool {
+        ops_get(&self.ops, "/metrics").is_some_and(|text| text.lines().any(|found| found == line))
     }
 
     fn signal(&self, signal: &str) {
@@ -187,6 +252,11 @@ const CONFIGURATIONS: [(&str, &str); 2] =
 
 impl<'a> Registration<'a> {
     pub(crate) fn new(namespace: &'a Namespace, url: &str, ca: &str, failure: FailurePolicy) -> Self {
+        Self::with(namespace, url, ca, failure, None)
+    }
+
+    /// The same, with one more entry in the validating configuration.
+    fn with(namespace: &'a Namespace, url: &str, ca: &str, failure: FailurePolicy, mut entry: Option<Value>) -> Self {
         use base64::Engine as _;
         let ca = base64::engine::general_purpose::STANDARD.encode(ca);
         let selector = json!({ "matchLabels": { "kubernetes.io/metadata.name": namespace.name } });
@@ -212,9 +282,13 @@ impl<'a> Registration<'a> {
                 "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"] }],
                 "failurePolicy": "Fail", "timeoutSeconds": 1, "sideEffects": "None", "admissionReviewVersions": ["v1"],
             });
+            let mut webhooks = vec![product, canary];
+            if path == "validate" {
+                webhooks.extend(entry.take());
+            }
             let configuration = json!({
                 "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
-                "metadata": { "name": namespace.name }, "webhooks": [product, canary],
+                "metadata": { "name": namespace.name }, "webhooks": webhooks,
             });
             let answer = namespace.cluster.call("POST", &collection(kind), &configuration);
             assert_eq!(answer.code, 201, "{answer:?}");
@@ -251,6 +325,40 @@ fn rules() -> Value {
         rule("apps", &["CREATE", "UPDATE"], &["deployments", "statefulsets", "daemonsets", "replicasets"]),
         rule("batch", &["CREATE", "UPDATE"], &["cronjobs"]),
     ])
+}
+
+/// What the chart installs to check the policy itself: that one ConfigMap, and whatever happens, it can be repaired.
+fn policy_entry(namespace: &Namespace, url: &str, ca: &str) -> Value {
+    use base64::Engine as _;
+    json!({
+        "name": "policy.probekeeper.dev",
+        "clientConfig": { "url": format!("{url}/policy"), "caBundle": base64::engine::general_purpose::STANDARD.encode(ca) },
+        "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": namespace.name } },
+        "matchConditions": [{ "name": "the-policy", "expression": "request.name == 'policy'" }],
+        "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE", "UPDATE"], "scope": "Namespaced" }],
+        "failurePolicy": "Ignore", "timeoutSeconds": 2,
+        "sideEffects": "None", "matchPolicy": "Equivalent", "admissionReviewVersions": ["v1"],
+    })
+}
+
+/// All that user probekeeper needs to follow the ConfigMap `policy` of a namespace and to write Events about it.
+pub(crate) fn grant(namespace: &Namespace) {
+    let role = json!({
+        "metadata": { "name": "probekeeper" },
+        "rules": [
+            { "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["policy"], "verbs": ["get", "list", "watch"] },
+            { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"] },
+        ],
+    });
+    let binding = json!({
+        "metadata": { "name": "probekeeper" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "probekeeper" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "probekeeper" }],
+    });
+    for (resource, object) in [("roles", role), ("rolebindings", binding)] {
+        let answer = namespace.cluster.call("POST", &namespace.path("apis/rbac.authorization.k8s.io/v1", resource), &object);
+        assert_eq!(answer.code, 201, "{answer:?}");
+    }
 }
 
 /// Tries until it holds or the patience ends.

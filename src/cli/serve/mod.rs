@@ -1,5 +1,7 @@
 //! `probekeeper serve`: the admission webhook.
 
+mod policy;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,16 +12,15 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+use self::policy::LivePolicy;
 use super::write_file;
-use crate::admission::Admission;
 use crate::lifecycle::{Gates, Signals};
-use crate::pki;
-use crate::policy::{Policy, PolicySource, PolicyStore, Profile};
-use crate::quantity;
+use crate::policy::PolicySource;
 use crate::server::tls::{Pair, PairFiles, Served};
-use crate::server::{Judge, Limits, Server, bind, ops};
+use crate::server::{Limits, Server, bind, ops};
 use crate::telemetry::log::{self, Format, Verbosity};
 use crate::telemetry::metrics::Metrics;
+use crate::{cluster, pki, quantity};
 
 /// Threads that serve. One answers tens of thousands of reviews a second, far more than an API server sends; more cost memory and wake-ups.
 const MOST_THREADS: usize = 4;
@@ -39,7 +40,7 @@ pub struct ServeArgs {
     /// Operations port (plain HTTP): /livez, /readyz, /metrics
     #[arg(long, env = "PROBEKEEPER_OPS_LISTEN", default_value = "[::]:8081", value_name = "ADDRESS")]
     pub ops_listen: SocketAddr,
-    /// Policy: file:PATH; without it the built-in recommended one
+    /// Policy: file:PATH or configmap:NAMESPACE/NAME, followed without a restart; without it the built-in recommended one
     #[arg(long, env = "PROBEKEEPER_POLICY", value_name = "SOURCE", value_parser = PolicySource::parse)]
     pub policy: Option<PolicySource>,
     /// Certificate: self-signed (for development), or files:CERT,KEY
@@ -99,12 +100,13 @@ impl TlsSource {
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let log = log::start(args.log_format.unwrap_or_else(Format::for_stderr), args.log_level).context("cannot start the log")?;
     let metrics = Arc::new(Metrics::new());
-    let judge = judge(args, &metrics)?;
+    let gates = Gates::new();
+    let policy = LivePolicy::start(args.policy.clone(), &gates, &metrics)?;
     let certificate = Served::new(certificate(args)?, Arc::clone(&metrics));
     let listener = listen(args.listen, "--listen")?;
     let ops_listener = listen(args.ops_listen, "--ops-listen")?;
     let runtime = runtime().context("cannot start the runtime")?;
-    let code = runtime.block_on(serve(args, judge, certificate, &metrics, (listener, ops_listener)));
+    let code = runtime.block_on(serve(args, gates, policy, certificate, &metrics, (listener, ops_listener)));
     // A task that does not end must not keep the process.
     runtime.shutdown_background();
     drop(log);
@@ -117,28 +119,19 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("serve").enable_all().build()
 }
 
-/// The judge of this process.
-fn judge(args: &ServeArgs, metrics: &Metrics) -> anyhow::Result<Admission> {
-    let policy = match &args.policy {
-        Some(source) => source.load()?,
-        None => Policy::builtin(Profile::default()),
-    };
-    metrics.policy_in_force(&policy.hash, policy.profile.name());
-    Ok(Admission::new(Arc::new(PolicyStore::new(policy))))
-}
-
 async fn serve(
     args: &ServeArgs,
-    judge: impl Judge,
+    gates: Gates,
+    policy: LivePolicy,
     certificate: Served,
     metrics: &Arc<Metrics>,
     (listener, ops_listener): (std::net::TcpListener, std::net::TcpListener),
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let gates = Gates::new();
-    // Both are loaded before the port is bound; the names are there so that an operator sees what readiness means.
+    // Reads a configuration and connects nowhere.
+    let client = if policy.needs_cluster() { Some(cluster::client().await?) } else { None };
+    // Loaded before the port is bound; the name is there so that an operator sees what readiness means.
     gates.add("certificate", "not loaded").open();
-    gates.add("policy", "not loaded").open();
     let own_port = gates.add("own-port", "the TLS port has not been seen to serve the certificate");
     let running = gates.add("running", "starting");
     running.open();
@@ -149,7 +142,7 @@ async fn serve(
         body_bytes: args.max_body_bytes,
         ..Limits::default()
     };
-    let server = Server::new(judge, limits, Arc::clone(metrics));
+    let server = Server::new(policy.judge(), limits, Arc::clone(metrics));
     let listener = TcpListener::from_std(listener).context("cannot use the webhook port")?;
     let ops_listener = TcpListener::from_std(ops_listener).context("cannot use the operations port")?;
     let (address, ops_address) = (listener.local_addr()?, ops_listener.local_addr()?);
@@ -159,6 +152,8 @@ async fn serve(
     tracing::info!(listen = %address, ops = %ops_address, version = env!("CARGO_PKG_VERSION"), "serving");
     let follow = if let TlsSource::Files(files) = &args.tls { Some((files.clone(), CERTIFICATE_POLL)) } else { None };
     tokio::spawn(certificate.keep(address, own_port, follow));
+
+    tokio::spawn(policy.follow(client));
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
