@@ -223,8 +223,13 @@ fn validate(
 
     let mut response = Response::allow("");
     response.warnings = response::warnings(&verdict);
-    response.audit_annotations =
-        Some(AuditAnnotations { policy: policy.hash.clone(), findings: response::audited(&verdict), filled: String::new() });
+    response.audit_annotations = Some(AuditAnnotations {
+        policy: policy.hash.clone(),
+        findings: response::audited(&verdict),
+        exempted: response::audited_exemptions(&evaluation.exempted),
+        filled: String::new(),
+    });
+    outcome.exempted = evaluation.exempted.iter().map(|exempted| exempted.finding.rule.id).collect();
     outcome.findings = verdict.judged.iter().map(|judged| (judged.finding.rule.id, judged.finding.action.name())).collect();
     if verdict.denies() {
         response.allowed = false;
@@ -295,8 +300,11 @@ fn mutate(
     outcome.filled = plan.fields();
     outcome.verdict = "patched";
     response.warnings = response::within_budget(replaced_unknown(workload, &plan).into_iter().collect());
-    response.audit_annotations =
-        Some(AuditAnnotations { policy: policy.hash.clone(), findings: String::new(), filled: plan.record.to_annotation() });
+    response.audit_annotations = Some(AuditAnnotations {
+        policy: policy.hash.clone(),
+        filled: plan.record.to_annotation(),
+        ..AuditAnnotations::default()
+    });
     Ok(response)
 }
 

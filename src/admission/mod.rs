@@ -63,6 +63,8 @@ pub struct Outcome {
     pub verdict: &'static str,
     /// Rule identifier and action (`deny`, `warn`, `audit`) of each finding.
     pub findings: Vec<(&'static str, &'static str)>,
+    /// Rule of each finding that is right there, by the policy or the annotation.
+    pub exempted: Vec<&'static str>,
     /// Name of each field that was filled in, as `livenessProbe.timeoutSeconds`.
     pub filled: Vec<&'static str>,
     /// Rules that failed (panicked) on this object.

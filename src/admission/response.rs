@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::review::{API_VERSION, KIND};
 use crate::{
-    engine::{Demotion, Judged, Verdict},
+    engine::{Demotion, Exempted, Judged, Verdict},
     model::Workload,
     policy::{Action, Policy},
     rules::Finding,
@@ -54,6 +54,8 @@ pub(super) struct AuditAnnotations {
     pub(super) policy: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) findings: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) exempted: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) filled: String,
 }
@@ -173,9 +175,12 @@ pub(super) fn within_budget(lines: Vec<String>) -> Vec<String> {
     kept
 }
 
+fn shown(rune: char) -> char {
+    if rune.is_control() { '\u{fffd}' } else { rune }
+}
+
 /// One line of a warning. The API server drops one that holds a control character, which a path or a host may.
 fn cut(line: &str) -> String {
-    let shown = |rune: char| if rune.is_control() { '\u{fffd}' } else { rune };
     if line.chars().count() <= WARNING_RUNES {
         return line.chars().map(shown).collect();
     }
@@ -188,17 +193,43 @@ pub(super) fn audited(verdict: &Verdict) -> String {
     for (at, Judged { finding, .. }) in verdict.judged.iter().take(AUDITED).enumerate() {
         let separator = if at > 0 { ", " } else { "" };
         let _ = write!(text, "{separator}{}={}", finding.rule.id, finding.action);
-        if let Some(container) = &finding.container {
-            let _ = write!(text, " {container}");
-        }
-        if let Some(probe) = finding.probe {
-            let _ = write!(text, "/{}", probe.field());
-        }
+        place(&mut text, finding);
     }
-    if let Some(more) = verdict.judged.len().checked_sub(AUDITED).filter(|more| *more > 0) {
+    and_more(&mut text, verdict.judged.len());
+    text
+}
+
+/// Longest reason in an audit annotation, in characters.
+const REASON_RUNES: usize = 100;
+
+/// Each finding that is right there, who says so and why, for the audit log.
+pub(super) fn audited_exemptions(exempted: &[Exempted]) -> String {
+    let mut text = String::new();
+    for (at, Exempted { finding, reason, by }) in exempted.iter().take(AUDITED).enumerate() {
+        let separator = if at > 0 { "; " } else { "" };
+        let _ = write!(text, "{separator}{}", finding.rule.id);
+        place(&mut text, finding);
+        let _ = write!(text, " ({}: ", by.name());
+        text.extend(reason.chars().take(REASON_RUNES).map(shown));
+        text.push(')');
+    }
+    and_more(&mut text, exempted.len());
+    text
+}
+
+fn place(text: &mut String, finding: &Finding) {
+    if let Some(container) = &finding.container {
+        let _ = write!(text, " {container}");
+    }
+    if let Some(probe) = finding.probe {
+        let _ = write!(text, "/{}", probe.field());
+    }
+}
+
+fn and_more(text: &mut String, all: usize) {
+    if let Some(more) = all.checked_sub(AUDITED).filter(|more| *more > 0) {
         let _ = write!(text, ", and {more} more");
     }
-    text
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use jiff::civil::Date;
 use crate::{
     graph::Around,
     model::{ProbeKind, Workload},
-    policy::{Exemption, Policy},
-    rules::{Context, Finding, Findings},
+    policy::{Exemption, Part, Policy, Scope, part_of},
+    rules::{self, Allow, Context, Finding, Findings, RuleDef},
 };
 
 /// What the rules of a policy say about a workload.
@@ -38,6 +38,18 @@ pub struct Exempted {
 pub enum ExemptedBy {
     /// An exemption of the policy.
     Policy,
+    /// The annotation on the workload or its template.
+    Annotation,
+}
+
+impl ExemptedBy {
+    /// The word in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Annotation => "annotation",
+        }
+    }
 }
 
 /// Judges an object by itself. `today` is the date in UTC.
@@ -47,7 +59,11 @@ pub fn evaluate(policy: &Policy, workload: &Workload<'_>, today: Date) -> Evalua
 
 /// Judges an object and what is known of the objects around it. A panic in a rule is caught and named; the others still count.
 pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Around<'_>>, today: Date) -> Evaluation {
-    let (mut findings, rule_errors) = raw_findings(policy, workload, around);
+    let scope = policy.scope(workload);
+    let allows = Allow::of(workload);
+    let forbidden = forbidden(&scope, workload, &allows);
+    let cx = Context { workload, around, forbidden: &forbidden };
+    let (mut findings, rule_errors) = raw_findings(&scope, &cx);
     if findings.is_empty() {
         return Evaluation { rule_errors, ..Evaluation::default() };
     }
@@ -58,55 +74,82 @@ pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Arou
     };
     // Stable: within a probe the catalogue's order stays.
     findings.sort_by_cached_key(|finding| (position(finding), finding.probe));
-    let exempted = exempt(policy, workload, &mut findings, today);
+    let exempted = Exempting { policy, scope: &scope, workload, allows: &allows }.take_out_of(&mut findings, today);
     Evaluation { findings, exempted, rule_errors }
 }
 
 /// Runs every rule that is on, in the order of the catalogue.
-fn raw_findings(policy: &Policy, workload: &Workload<'_>, around: Option<Around<'_>>) -> (Vec<Finding>, Vec<&'static str>) {
-    let scope = policy.scope(workload);
-    let cx = Context { workload, around };
+fn raw_findings(scope: &Scope<'_>, cx: &Context<'_>) -> (Vec<Finding>, Vec<&'static str>) {
     let mut out = Findings::default();
     let mut rule_errors = Vec::new();
     scope.each_run(|run| {
         out.next_rule(run.def, run.action);
         let before = out.len();
         // A rule holds no state across calls, and what it pushed before it panicked is cut off again.
-        if catch_unwind(AssertUnwindSafe(|| run.rule.check(&cx, &mut out))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| run.rule.check(cx, &mut out))).is_err() {
             out.truncate(before);
             if !rule_errors.contains(&run.def.id) {
                 rule_errors.push(run.def.id);
             }
         }
         if run.is_limited() {
-            out.retain_from(before, |finding| scope.counts(run, workload, finding.container.as_deref()));
+            out.retain_from(before, |finding| scope.counts(run, cx.workload, finding.container.as_deref()));
         }
     });
     (out.into_vec(), rule_errors)
 }
 
-/// Takes out what is right here. Of what would have been, had the exemption not ended, that is said.
-fn exempt(policy: &Policy, workload: &Workload<'_>, findings: &mut Vec<Finding>, today: Date) -> Vec<Exempted> {
-    let exemptions = policy.exemptions_of(workload);
-    if exemptions.is_empty() {
-        return Vec::new();
+/// Rules that the annotation names and the policy does not let it allow, for the object or any container.
+fn forbidden(scope: &Scope<'_>, workload: &Workload<'_>, allows: &[(String, Allow<'_>)]) -> Vec<&'static RuleDef> {
+    let named = allows.iter().filter_map(|(_, entry)| rules::find(entry.rule));
+    let parts = || std::iter::once(Part::Object).chain((0..workload.containers.len()).map(Part::Container));
+    named.filter(|rule| parts().any(|part| !scope.allows_annotation(part, rule))).collect()
+}
+
+/// What is right here, says the author or the policy.
+struct Exempting<'e> {
+    policy: &'e Policy,
+    scope: &'e Scope<'e>,
+    workload: &'e Workload<'e>,
+    allows: &'e [(String, Allow<'e>)],
+}
+
+impl Exempting<'_> {
+    /// Takes out what is right here. Of what would be, had the exemption not ended, that is said.
+    fn take_out_of(&self, findings: &mut Vec<Finding>, today: Date) -> Vec<Exempted> {
+        let exemptions = self.policy.exemptions_of(self.workload);
+        if exemptions.is_empty() && self.allows.is_empty() {
+            return Vec::new();
+        }
+        let mut exempted = Vec::new();
+        findings.retain_mut(|finding| {
+            let container = finding.container.as_deref().and_then(|name| self.workload.container(name));
+            let about = |exemption: &&&Exemption| exemption.is_about(finding.rule, container);
+            let applying = exemptions.iter().filter(about).find(|exemption| !exemption.has_ended(today));
+            let found = match (self.allowed(finding), applying) {
+                (Some(reason), _) => Some((reason, ExemptedBy::Annotation)),
+                (None, applying) => applying.map(|exemption| (&*exemption.reason, ExemptedBy::Policy)),
+            };
+            if let Some((reason, by)) = found {
+                exempted.push(Exempted { finding: finding.clone(), reason: reason.to_owned(), by });
+                return false;
+            }
+            let ended = exemptions.iter().filter(about).filter_map(|exemption| Some((exemption.until?, &exemption.reason)));
+            if let Some((until, reason)) = ended.max_by_key(|(until, _)| *until) {
+                finding.note = format!("an exemption for this ended on {until}: {reason}");
+            }
+            true
+        });
+        exempted
     }
-    let mut exempted = Vec::new();
-    findings.retain_mut(|finding| {
-        let container = finding.container.as_deref().and_then(|name| workload.container(name));
-        let about = |exemption: &&&Exemption| exemption.is_about(finding.rule, container);
-        if let Some(exemption) = exemptions.iter().filter(about).find(|exemption| !exemption.has_ended(today)) {
-            let reason = exemption.reason.clone();
-            exempted.push(Exempted { finding: finding.clone(), reason, by: ExemptedBy::Policy });
-            return false;
-        }
-        let ended = exemptions.iter().filter(about).filter_map(|exemption| Some((exemption.until?, &exemption.reason)));
-        if let Some((until, reason)) = ended.max_by_key(|(until, _)| *until) {
-            finding.note = format!("an exemption for this ended on {until}: {reason}");
-        }
-        true
-    });
-    exempted
+
+    /// The reason by which the annotation allows a finding.
+    fn allowed(&self, finding: &Finding) -> Option<&str> {
+        let mut entries = self.allows.iter().map(|(_, entry)| entry);
+        let entry = entries.find(|entry| entry.rule == finding.rule.id && entry.has_reason())?;
+        let part = part_of(self.workload, finding.container.as_deref());
+        self.scope.allows_annotation(part, finding.rule).then_some(entry.reason)
+    }
 }
 
 /// A startup probe that was filled in is a copy of liveness: what is wrong with both is said of liveness.

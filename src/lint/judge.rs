@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use super::report::ObjectRef;
 use super::rewrite;
 use crate::clock;
-use crate::engine::{defaults, evaluate_in};
+use crate::engine::{Exempted, defaults, evaluate_in};
 use crate::graph::Around;
 use crate::model::{Course, DecodeError, Edit, Kinds, Owner, WitnessTexts, Witnesses, Workload};
 use crate::policy::{Action, OwnedObjects, Policy};
@@ -45,6 +45,8 @@ pub(super) struct Judged {
     pub(super) object: ObjectRef,
     /// In the order of containers, probes and rules.
     pub(super) findings: Vec<Finding>,
+    /// What is right there, in the same order.
+    pub(super) exempted: Vec<Exempted>,
     pub(super) fills: Vec<Fill>,
     /// Of each container; empty where nobody asked.
     pub(super) courses: Option<Vec<Course>>,
@@ -117,6 +119,7 @@ impl Judge {
                 name: workload.name().to_owned(),
             },
             findings: evaluation.findings,
+            exempted: evaluation.exempted,
             fills: filled,
             courses: self.courses.then(|| workload.containers.iter().map(|container| Course::of(&workload, container)).collect()),
             fill_edits,

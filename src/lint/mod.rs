@@ -19,11 +19,13 @@ pub use baseline::{Baseline, BaselineError};
 pub use fingerprint::{fingerprint, relative};
 pub use fix::{Fixed, Fixer};
 pub use judge::Judge;
-pub use report::{Excerpt, Failure, Filled, Found, ObjectRef, Report, Seen, Summary};
+pub use report::{Allowed, Excerpt, Failure, Filled, Found, ObjectRef, Report, Seen, Summary};
 pub use source::{Input, Inputs};
 
+use crate::engine::Exempted;
 use crate::graph::{Around, Graph};
 use crate::model::{Edit, Kinds};
+use crate::rules::Finding;
 use crate::yaml::{Node, Span, edit::Placed};
 use judge::{Judged, Judgement, Origin};
 use report::FileReport;
@@ -132,7 +134,7 @@ impl Visit<'_> {
     }
 
     fn add(&mut self, root: &Node<'_>, prefix: &str, judged: Judged) {
-        let Judged { object, findings, fills, courses, fill_edits, proposals, rule_errors } = judged;
+        let Judged { object, findings, exempted, fills, courses, fill_edits, proposals, rule_errors } = judged;
         for rule in rule_errors {
             let at = root.nearest(prefix).span().start;
             let message = format!("rule {rule} failed on {object}: a fault of probekeeper, please report it with the manifest");
@@ -148,19 +150,12 @@ impl Visit<'_> {
             courses,
         }));
         for finding in findings {
-            let pointer = format!("{prefix}{}", finding.pointer);
-            let span = root.nearest(&pointer).span();
-            let context = finding.probe.and_then(|kind| probe_key(root, &pointer, kind.field()));
-            self.report.findings.push(Found {
-                file: Arc::clone(self.file),
-                document: self.document,
-                line: span.start.line,
-                column: span.start.column,
-                excerpt: if finding.secret { Excerpt::only(self.text, span) } else { Excerpt::cut(self.text, span, context) },
-                object: Arc::clone(&object),
-                pointer,
-                finding,
-            });
+            let found = self.found(root, prefix, &object, finding);
+            self.report.findings.push(found);
+        }
+        for Exempted { finding, reason, by } in exempted {
+            let found = self.found(root, prefix, &object, finding);
+            self.report.exempted.push(Allowed { found, reason, by });
         }
         let placed = |edit: Edit| Placed { document: self.document, edit: rewrite::below(&edit, prefix) };
         self.report.proposals.extend(proposals.into_iter().map(placed));
@@ -172,6 +167,24 @@ impl Visit<'_> {
             pointer: format!("{prefix}{}", fill.pointer),
             value: fill.value,
         }));
+    }
+}
+
+impl Visit<'_> {
+    fn found(&self, root: &Node<'_>, prefix: &str, object: &Arc<ObjectRef>, finding: Finding) -> Found {
+        let pointer = format!("{prefix}{}", finding.pointer);
+        let span = root.nearest(&pointer).span();
+        let context = finding.probe.and_then(|kind| probe_key(root, &pointer, kind.field()));
+        Found {
+            file: Arc::clone(self.file),
+            document: self.document,
+            line: span.start.line,
+            column: span.start.column,
+            excerpt: if finding.secret { Excerpt::only(self.text, span) } else { Excerpt::cut(self.text, span, context) },
+            object: Arc::clone(object),
+            pointer,
+            finding,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::engine::ExemptedBy;
 use crate::model::Course;
 use crate::policy::Action;
 use crate::rules::Finding;
@@ -14,6 +15,8 @@ use crate::yaml::{Span, edit::Placed};
 pub struct Report {
     /// What is wrong.
     pub findings: Vec<Found>,
+    /// What would be wrong, but is right there.
+    pub exempted: Vec<Allowed>,
     /// What the webhook would fill in.
     pub filled: Vec<Filled>,
     /// What was judged; only where the judge was asked for courses.
@@ -33,8 +36,9 @@ impl Report {
     }
 
     pub(super) fn add(&mut self, file: FileReport) {
-        let FileReport { findings, filled, workloads, errors, warnings, summary, fills: _, proposals: _ } = file;
+        let FileReport { findings, exempted, filled, workloads, errors, warnings, summary, fills: _, proposals: _ } = file;
         self.findings.extend(findings);
+        self.exempted.extend(exempted);
         self.filled.extend(filled);
         self.workloads.extend(workloads);
         self.errors.extend(errors);
@@ -47,6 +51,7 @@ impl Report {
 #[derive(Debug, Default)]
 pub(super) struct FileReport {
     pub(super) findings: Vec<Found>,
+    pub(super) exempted: Vec<Allowed>,
     pub(super) filled: Vec<Filled>,
     pub(super) workloads: Vec<Seen>,
     pub(super) errors: Vec<Failure>,
@@ -77,6 +82,7 @@ impl FileReport {
                 Action::Off => {}
             }
         }
+        self.summary.exempted += self.exempted.len();
         self
     }
 }
@@ -107,6 +113,17 @@ impl Found {
     pub(super) fn prefix(&self) -> &str {
         self.pointer.strip_suffix(&*self.finding.pointer).unwrap_or_default()
     }
+}
+
+/// A finding that is right there.
+#[derive(Debug)]
+pub struct Allowed {
+    /// What the rule says.
+    pub found: Found,
+    /// Why it is right.
+    pub reason: String,
+    /// Who says so.
+    pub by: ExemptedBy,
 }
 
 /// A few lines of a file, and what to underline in them, as byte ranges of `text`.

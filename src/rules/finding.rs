@@ -14,6 +14,8 @@ pub struct Context<'w> {
     pub workload: &'w Workload<'w>,
     /// What is known of the objects around it; `None` where nothing is, as for a single object. A rule that needs them is then silent.
     pub around: Option<Around<'w>>,
+    /// Rules that the allow annotation of this object does not allow, because of the policy.
+    pub forbidden: &'w [&'static RuleDef],
 }
 
 impl<'w> Context<'w> {

@@ -7,6 +7,7 @@ mod declare;
 mod finding;
 
 mod aggressive_liveness;
+mod allow;
 mod costly_exec;
 mod credential_in_header;
 mod default_timeout;
@@ -18,6 +19,7 @@ mod frequent_exec;
 mod grpc_over_http;
 mod grpc_over_tcp;
 mod hair_trigger_liveness;
+mod ineffective_allow;
 mod liveness_calls_other_service;
 mod liveness_cannot_fail;
 mod liveness_checks_dependencies;
@@ -63,7 +65,9 @@ mod undeclared_port;
 mod unknown_port_name;
 mod unusable_path;
 
+pub use allow::Allow;
 pub use declare::{Built, Rule, RuleDef};
+use finding::shorten;
 pub use finding::{Context, Finding, Findings};
 pub(crate) use unusable_path::is_requested_as_written;
 
@@ -125,6 +129,7 @@ pub static RULES: &[&RuleDef] = &[
     &missing_prestop::DEF,
     &credential_in_header::DEF,
     &required_probes::DEF,
+    &ineffective_allow::DEF,
 ];
 
 /// The rule of an identifier.

@@ -1,6 +1,7 @@
 //! Every metric, and the only file that knows their names.
 
 use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::collector::Collector;
@@ -13,6 +14,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::admission::{Outcome, Route};
+use crate::clock;
+use crate::policy::PolicyStore;
 
 /// From what a small review takes to what an API server's shortest useful timeout forgives, in seconds.
 const DURATIONS: [f64; 15] =
@@ -42,7 +45,11 @@ pub struct Metrics {
     connections_closed: Family<Reason, Counter>,
     certificate_not_after: Family<Which, Gauge>,
     certificate_reloads: Family<Outcomes, Counter>,
+    in_force: InForce,
 }
+
+/// The store whose policy is in force, once it is known.
+type InForce = Arc<OnceLock<Arc<PolicyStore>>>;
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -55,6 +62,8 @@ impl Metrics {
     pub fn new() -> Self {
         let mut root = Registry::default();
         root.register_collector(Box::new(Process { started: SystemTime::now() }));
+        let in_force = InForce::default();
+        root.register_collector(Box::new(Exemptions(Arc::clone(&in_force))));
         let registry = root.sub_registry_with_prefix("probekeeper");
         let durations: Family<Path, Histogram, fn() -> Histogram> = Family::new_with_constructor(|| Histogram::new(DURATIONS));
         let mut metrics = Self {
@@ -75,6 +84,7 @@ impl Metrics {
             connections_closed: Family::default(),
             certificate_not_after: Family::default(),
             certificate_reloads: Family::default(),
+            in_force,
             registry: Registry::default(),
         };
         registry.register("admission_requests", "Admission requests by verdict", metrics.requests.clone());
@@ -125,13 +135,16 @@ impl Metrics {
     /// A request was judged.
     pub fn answered(&self, route: Route, outcome: &Outcome, body_bytes: usize, took: Duration) {
         let path = route.path();
-        let Outcome { operation, kind, verdict, findings, filled, rule_errors, .. } = outcome;
+        let Outcome { operation, kind, verdict, findings, exempted, filled, rule_errors, .. } = outcome;
         self.requests.get_or_create(&Request { path, operation, kind: kind.clone(), verdict }).inc();
         self.durations.get_or_create(&Path { path }).observe(took.as_secs_f64());
         #[allow(clippy::cast_precision_loss)] // bodies end far below 2^52 bytes
         self.body_bytes.observe(body_bytes as f64);
         for (rule, action) in findings {
             self.findings.get_or_create(&Finding { rule, action }).inc();
+        }
+        for rule in exempted {
+            self.findings.get_or_create(&Finding { rule, action: "exempted" }).inc();
         }
         for field in filled {
             self.filled.get_or_create(&Field { field }).inc();
@@ -155,6 +168,12 @@ impl Metrics {
     pub fn policy_in_force(&self, hash: &str, profile: &str) {
         self.policy.clear();
         self.policy.get_or_create(&Policy { hash: hash.to_owned(), profile: profile.to_owned() }).set(1);
+    }
+
+    /// Tells how many exemptions of this store's policy have ended, at every scrape.
+    pub fn watch_exemptions(&self, store: &Arc<PolicyStore>) {
+        // Set once per process; a second store would be a mistake, and the first stays.
+        let _ = self.in_force.set(Arc::clone(store));
     }
 
     /// A policy was loaded (`ok`) or could not be: `invalid`, or `missing` where there was none.
@@ -252,6 +271,21 @@ struct Outcomes {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Which {
     which: &'static str,
+}
+
+/// How many exemptions of the policy in force have ended. It changes with the date, so it is counted when asked for.
+#[derive(Debug)]
+struct Exemptions(InForce);
+
+impl Collector for Exemptions {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(store) = self.0.get() else { return Ok(()) };
+        let Some(policy) = store.load() else { return Ok(()) };
+        let ended = policy.ended_exemptions(clock::today()).count();
+        let gauge = ConstGauge::new(u64::try_from(ended).unwrap_or(u64::MAX));
+        let (name, help) = ("probekeeper_exemptions_expired", "Exemptions of the policy in force that have ended");
+        gauge.encode(encoder.encode_descriptor(name, help, None, prometheus_client::metrics::MetricType::Gauge)?)
+    }
 }
 
 /// The `process_*` metrics that every Prometheus client offers, read from `/proc` when asked for. Elsewhere than on Linux there are none.

@@ -121,6 +121,7 @@ fn json() {
           "pointer": "/spec/template/spec/containers/0/livenessProbe/httpGet/port"
         }
       ],
+      "exempted": [],
       "filled": [
         {
           "file": "a.yaml",

@@ -59,7 +59,7 @@ pub(crate) fn file() -> BoxedStrategy<Value> {
         |(kind, pod, progress_deadline, annotations)| {
             let mut object = json!({ "apiVersion": api_version(kind), "kind": kind.name(), "metadata": { "name": "web", "namespace": "shop" } });
             if annotations {
-                object["metadata"]["annotations"] = json!({ "team": "a", "sidecar.istio.io/rewriteAppHTTPProbers": "false" });
+                object["metadata"]["annotations"] = json!({ "team": "a", "sidecar.istio.io/rewriteAppHTTPProbers": "false", "probekeeper.dev/allow": "slow-readiness: why not; no-probs: y" });
             }
             let mut place = &mut object;
             for part in kind.pod_spec_pointer().split('/').skip(1) {

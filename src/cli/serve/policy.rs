@@ -47,6 +47,7 @@ impl LivePolicy {
             gate: gates.add("policy", "not loaded"),
             metrics: Arc::clone(metrics),
         };
+        metrics.watch_exemptions(&live.store);
         match source {
             None => live.put_in_force(Policy::builtin(Profile::default())),
             Some(PolicySource::ConfigMap(name)) => live.gate.close(&format!("ConfigMap {name} has not been read yet")),

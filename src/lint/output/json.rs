@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::lint::{Failure, Filled, Found, ObjectRef, Report, Summary};
+use crate::lint::{Allowed, Failure, Filled, Found, ObjectRef, Report, Summary};
 use crate::model::ProbeKind;
 
 /// Counts up when a field changes its meaning or goes away.
@@ -13,6 +13,7 @@ pub fn json(report: &Report) -> Result<String, serde_json::Error> {
     let document = Document {
         version: VERSION,
         findings: report.findings.iter().map(Finding::from).collect(),
+        exempted: report.exempted.iter().map(Exempted::from).collect(),
         filled: report.filled.iter().map(Fill::from).collect(),
         errors: &report.errors,
         summary: report.summary,
@@ -26,6 +27,7 @@ pub fn json(report: &Report) -> Result<String, serde_json::Error> {
 struct Document<'r> {
     version: u32,
     findings: Vec<Finding<'r>>,
+    exempted: Vec<Exempted<'r>>,
     filled: Vec<Fill<'r>>,
     errors: &'r [Failure],
     summary: Summary,
@@ -48,6 +50,22 @@ struct Finding<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     probe: Option<&'r str>,
     pointer: &'r str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    note: &'r str,
+}
+
+#[derive(Serialize)]
+struct Exempted<'r> {
+    #[serde(flatten)]
+    finding: Finding<'r>,
+    by: &'r str,
+    reason: &'r str,
+}
+
+impl<'r> From<&'r Allowed> for Exempted<'r> {
+    fn from(allowed: &'r Allowed) -> Self {
+        Self { finding: Finding::from(&allowed.found), by: allowed.by.name(), reason: &allowed.reason }
+    }
 }
 
 impl<'r> From<&'r Found> for Finding<'r> {
@@ -67,6 +85,7 @@ impl<'r> From<&'r Found> for Finding<'r> {
             container: finding.container.as_deref(),
             probe: finding.probe.map(ProbeKind::field),
             pointer: &found.pointer,
+            note: &finding.note,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use crate::lint::{Found, Report};
+use crate::lint::{Allowed, Found, Report};
 use crate::policy::Action;
 
 /// Longer sentences are broken: what fits beside a diff or in a CI log.
@@ -19,8 +19,21 @@ pub fn text(report: &Report, colour: bool) -> String {
         out.push_str(&excerpt(found, &renderer));
         out.push_str("\n\n");
     }
+    for allowed in &report.exempted {
+        out.push_str(&exemption(allowed));
+    }
+    if !report.exempted.is_empty() {
+        out.push('\n');
+    }
     out.push_str(&summary(report));
     out
+}
+
+/// One line: what is right there, who says so and why.
+fn exemption(Allowed { found, reason, by }: &Allowed) -> String {
+    let Found { file, line, column, object, finding, .. } = found;
+    let place = finding.place();
+    format!("exempted[{}]: {file}:{line}:{column}: {object}, {place}: {reason} ({})\n", finding.rule.id, by.name())
 }
 
 fn excerpt(found: &Found, renderer: &Renderer) -> String {
@@ -45,6 +58,9 @@ fn excerpt(found: &Found, renderer: &Renderer) -> String {
         .element(snippet)
         .element(Level::NOTE.with_name("in").message(wrap(&place, WIDTH)))
         .element(Level::NOTE.with_name("why").message(wrap(finding.rule.why, WIDTH)));
+    if !finding.note.is_empty() {
+        group = group.element(Level::NOTE.with_name("note").message(wrap(&finding.note, WIDTH)));
+    }
     if !finding.help.is_empty() {
         group = group.element(Level::HELP.message(instead(&finding.help)));
     }
