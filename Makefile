@@ -10,6 +10,11 @@ CARGO ?= cargo
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(PROBEKEEPER_CACHE)/tools/$(CARGO_DENY_VERSION)/bin/cargo-deny
 
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := $(PROBEKEEPER_CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+FUZZ_TARGETS := review patch policy exec lint fix
+FUZZ_SECONDS ?= 60
+
 # Prints what follows, so that a long run can be read from its output.
 step = @printf '\n==> %s\n' "$(1)"
 
@@ -64,6 +69,18 @@ docs: need-cargo ## writes the generated pages anew
 bench: need-cargo ## the webhook side by side with a server that does nothing
 	@$(CARGO) bench --locked --bench serve
 
+.PHONY: fuzz
+fuzz: need-cargo $(CARGO_FUZZ) ## every fuzz target for FUZZ_SECONDS (60); finds lie in fuzz/artifacts
+	@fuzz/seed.sh
+	@cp Cargo.lock fuzz/Cargo.lock
+	$(call step,fuzz targets: built in 5 to 10 minutes$(comma) once)
+	@PATH="$(dir $(CARGO_FUZZ)):$$PATH" $(CARGO) fuzz build --sanitizer none
+	@for target in $(FUZZ_TARGETS); do \
+		printf '\n==> fuzz %s for %s s\n' "$$target" "$(FUZZ_SECONDS)"; \
+		PATH="$(dir $(CARGO_FUZZ)):$$PATH" $(CARGO) fuzz run --sanitizer none "$$target" -- \
+			-dict=fuzz/words.dict -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=20 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1; \
+	done
+
 .PHONY: clean
 clean: ## removes what was built here; the cache folder stays
 	@rm -rf target/controlplane
@@ -74,6 +91,11 @@ $(CARGO_DENY): | need-cargo
 	$(call step,cargo-deny $(CARGO_DENY_VERSION): installed once$(comma) 3 to 6 minutes)
 	@CARGO_TARGET_DIR=$(PROBEKEEPER_CACHE)/tools/build $(CARGO) install --locked --root $(PROBEKEEPER_CACHE)/tools/$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
 	@rm -rf $(PROBEKEEPER_CACHE)/tools/build
+
+$(CARGO_FUZZ): | need-cargo
+	$(call step,cargo-fuzz $(CARGO_FUZZ_VERSION): installed once)
+	@CARGO_TARGET_DIR=$(PROBEKEEPER_CACHE)/tools/build-fuzz $(CARGO) install --locked --root $(PROBEKEEPER_CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz@$(CARGO_FUZZ_VERSION)
+	@rm -rf $(PROBEKEEPER_CACHE)/tools/build-fuzz
 
 .PHONY: need-cargo
 need-cargo:

@@ -48,7 +48,9 @@ impl Rule for UnknownPortName {
                     _ => continue,
                 };
                 let Some(port @ PortRef::Name(name)) = port else { continue };
-                if resolve_port(container, port) != Port::Unknown {
+                // A name that is declared without a number is another mistake, which the API server refuses.
+                let is_declared = container.ports.iter().any(|port| port.name.as_ref() == Some(name));
+                if is_declared || resolve_port(container, port) != Port::Unknown {
                     continue;
                 }
                 let effect = match kind {

@@ -329,7 +329,13 @@ impl<'a: 'p, 'p> Composer<'a, 'p> {
                     let text = scalar::key(value).map_err(|message| Error::at(span.start, message))?;
                     *key = Some(PendingKey::Named(Key { text, span }));
                 }
-                Some(PendingKey::Named(named)) => self.duplicates.extend(entries.insert(named, node)),
+                Some(PendingKey::Named(named)) => {
+                    let mut node = node;
+                    if node.value == Value::Null {
+                        node.span = self.places.omitted(named.span, node.span);
+                    }
+                    self.duplicates.extend(entries.insert(named, node));
+                }
                 Some(PendingKey::Merge(at)) => merge(entries, node).map_err(|()| {
                     Error::at(at, "only a mapping, or a list of mappings, can be merged: the value of `<<` is neither")
                 })?,
@@ -505,7 +511,7 @@ impl Places<'_> {
 
     /// The crate's error in our words.
     fn explain(&mut self, error: &ScanError) -> Error {
-        let mut pos = self.pos(*error.marker());
+        let mut pos = self.pos(*error.marker()).min(self.end());
         let info = error.info();
         if info == "simple key expect ':'" {
             // Noticed when the next line, or the end, was reached.
@@ -555,6 +561,19 @@ impl Places<'_> {
             info => return Error::at(pos, format!("not YAML at this point: {info}")),
         };
         Error::at(pos, message)
+    }
+
+    /// Behind the last character. The crate sees the end of a text without a final newline on a line of its own.
+    fn end(&self) -> Pos {
+        let last = self.text.rsplit('\n').next().unwrap_or_default();
+        let (lines, column) = (self.text.matches('\n').count(), last.chars().count() + 1);
+        Pos { line: self.base.line + lines, column, offset: self.base.offset + self.text.len() }
+    }
+
+    /// The place of an omitted value. Where a flow mapping leaves the colon out too (`{ a }`), the crate sees it where the next thing stands.
+    fn omitted(&self, key: Span, span: Span) -> Span {
+        let text = self.text.get(span.start.offset.saturating_sub(self.base.offset)..).unwrap_or_default();
+        if text.starts_with(['}', ',', '#', '\n', '\r']) { Span { start: key.end, end: key.end } } else { span }
     }
 
     fn last_content_before(&self, pos: Pos) -> Pos {

@@ -222,6 +222,7 @@ fn errors_say_where_and_what_to_do() {
         ("a: \"\\d\"\n", "1:4: unknown escape"),
         ("a: \u{0}\n", "1:4: control character"),
         ("a: [1, 2\n", "2:1: `,` or `]` is missing before this point"),
+        ("a: 1\nb: [1, é", "2:9: `,` or `]` is missing before this point"),
     ] {
         let documents = all(text);
         let shown = documents[0].as_str().unwrap_or_default();

@@ -1,9 +1,10 @@
 //! The API server and its clients, as far as a webhook can tell: defaulting, field ownership, `kubectl apply`'s annotation, AdmissionReviews.
 
-use probekeeper::model::{Leaf, Record};
+use probekeeper::model::Record;
 use proptest::{prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 
+use crate::contract::api_default;
 use crate::generate::{NUMBERS, PROBES, pod_spec_pointer};
 
 pub(crate) const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
@@ -93,10 +94,6 @@ pub(crate) fn numbers(object: &Value) -> Vec<(String, i64)> {
             .collect::<Vec<_>>()
     };
     probes(object).into_iter().flat_map(of_probe).collect()
-}
-
-pub(crate) fn api_default(number: &str) -> Option<i64> {
-    Leaf::ALL.into_iter().find(|leaf| leaf.field() == number)?.api_default()
 }
 
 /// What the API server makes of an object: absent, null and zero numbers become the defaults; a delay of zero is never serialised.

@@ -7,15 +7,10 @@ use probekeeper::{
 use proptest::{collection::vec, option, prelude::*, sample::Index, sample::select};
 use serde_json::{Map, Value, json};
 
-pub(crate) const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+pub(crate) use crate::contract::{PROBES, pod_spec_pointer};
+
 pub(crate) const NUMBERS: [&str; 5] =
     ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"];
-
-/// JSON pointer of the pod spec, as an object's kind says.
-pub(crate) fn pod_spec_pointer(object: &Value) -> &'static str {
-    let kind = Kind::ALL.into_iter().find(|kind| object["kind"] == kind.name());
-    kind.map_or("/spec/template/spec", Kind::pod_spec_pointer)
-}
 
 /// An object as in an author's file: valid, and without the numbers that the author leaves to Kubernetes.
 pub(crate) fn file() -> BoxedStrategy<Value> {

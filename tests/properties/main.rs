@@ -4,14 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod apiserver;
+#[path = "../../fuzz/src/checks/contract.rs"]
+mod contract;
 mod generate;
 mod parity;
 
 use std::sync::Arc;
 
-use apiserver::{Client, UID, api_default, client, defaulted, numbers, review, telling_client};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use generate::{accidents, auto_policy, compile, edits, file, json_value, pod_spec_pointer, policy, strike};
+use apiserver::{Client, UID, client, defaulted, numbers, review, telling_client};
+use contract::{ROUTES, api_default, ask};
+use generate::{accidents, auto_policy, compile, edits, file, json_value, policy, strike};
 use probekeeper::{
     admission::{Admission, Route},
     engine::evaluate,
@@ -31,105 +33,9 @@ fn admission(choices: &Choices) -> Admission {
     Admission::new(Arc::new(PolicyStore::new(compile(choices))))
 }
 
-const ROUTES: [Route; 2] = [Route::Validate, Route::Mutate];
-
-/// The `response` of an answer, after everything that the contract demands of every answer has been checked. `None`: the review was refused as such.
-fn ask(admission: &Admission, route: Route, body: &[u8]) -> Option<Value> {
-    let answer = admission.answer(route, body);
-    let text = String::from_utf8_lossy(body);
-    let parsed: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
-    if answer.status != 200 {
-        assert!(matches!(answer.status, 400 | 500), "status {} for {text}", answer.status);
-        assert!(parsed["error"].as_str().is_some_and(|error| !error.is_empty()), "{parsed}");
-        assert!(answer.outcome.error.is_some());
-        return None;
-    }
-    assert_eq!((&parsed["apiVersion"], &parsed["kind"]), (&json!("admission.k8s.io/v1"), &json!("AdmissionReview")));
-    let response = &parsed["response"];
-    let asked: Value = serde_json::from_slice(body).expect("what is not JSON is refused");
-    // A review or request that is a list is read by position: no API server sends one.
-    if asked["request"].is_object() {
-        assert_eq!(response["uid"], asked["request"]["uid"]);
-    }
-    assert!(response["uid"].as_str().is_some_and(|uid| !uid.is_empty()));
-
-    let allowed = response["allowed"].as_bool().expect("a verdict");
-    let status = &response["status"];
-    if allowed {
-        assert!(status.is_null(), "{status}");
-    } else {
-        assert_eq!((&status["code"], &status["reason"]), (&json!(403), &json!("Forbidden")));
-        assert!(status["message"].as_str().is_some_and(|message| !message.is_empty()));
-        assert_eq!(route, Route::Validate);
-    }
-    assert_eq!(response["patch"].is_null(), response["patchType"].is_null());
-    if route == Route::Validate {
-        assert!(response["patch"].is_null());
-    }
-
-    let warnings: Vec<&str> = response["warnings"].as_array().into_iter().flatten().map(|line| line.as_str().unwrap()).collect();
-    assert!(warnings.iter().all(|line| line.chars().count() <= 256), "{warnings:?}");
-    assert!(warnings.iter().map(|line| line.chars().count()).sum::<usize>() <= 4096);
-    assert!(!warnings.iter().any(|line| line.is_empty() || line.contains(char::is_control)), "{warnings:?}");
-    for (key, value) in response["auditAnnotations"].as_object().into_iter().flatten() {
-        assert!(!key.contains('/') && value.is_string());
-    }
-    assert!(!String::from_utf8_lossy(&answer.body).contains("hunter2"), "a header's value is in the answer");
-    Some(response.clone())
-}
-
-/// The object after `/mutate`, and how many operations its patch had. Checks each operation against what the object allows.
+/// The object after `/mutate`, and how many operations its patch had. These policies add no whole probes.
 fn mutate(admission: &Admission, review: &Value) -> (Value, usize) {
-    let object = &review["request"]["object"];
-    let Some(response) = ask(admission, Route::Mutate, review.to_string().as_bytes()) else { return (object.clone(), 0) };
-    let Some(patch) = response["patch"].as_str() else { return (object.clone(), 0) };
-    assert_eq!(response["patchType"], "JSONPatch");
-    let patch = STANDARD.decode(patch).expect("base64");
-    let operations: Vec<Value> = serde_json::from_slice(&patch).unwrap();
-    assert!(!operations.is_empty(), "an empty patch is no patch");
-    for operation in &operations {
-        check_operation(object, operation);
-    }
-    let mut patched = object.clone();
-    let document: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
-    json_patch::patch(&mut patched, &document).unwrap_or_else(|error| panic!("{error}: {operations:?} on {object}"));
-    (patched, operations.len())
-}
-
-const FILLABLE: [&str; 4] = ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "failureThreshold"];
-
-fn check_operation(object: &Value, operation: &Value) {
-    assert!(matches!(operation["op"].as_str(), Some("add" | "replace")), "{operation}");
-    let path = operation["path"].as_str().unwrap();
-    let annotation = "/metadata/annotations/probekeeper.dev~1filled";
-    if path == annotation || path == "/metadata/annotations" {
-        let record = if path == annotation { &operation["value"] } else { &operation["value"][Record::ANNOTATION] };
-        assert!(
-            path == annotation || object["metadata"].get("annotations").is_none_or(Value::is_null),
-            "other annotations would be lost"
-        );
-        assert!(record.as_str().is_some_and(|record| serde_json::from_str::<Record>(record).is_ok()), "{operation}");
-        return;
-    }
-    let rest = path.strip_prefix(pod_spec_pointer(object)).unwrap_or_else(|| panic!("outside of the pod spec: {path}"));
-    let parts: Vec<&str> = rest.split('/').skip(1).collect();
-    let [list, index, probe, number] = parts[..] else { panic!("no number of a probe: {path}") };
-    assert!(
-        matches!(list, "containers" | "initContainers") && generate::PROBES.contains(&probe) && FILLABLE.contains(&number),
-        "{path}"
-    );
-    let value = operation["value"].as_i64().expect("a number");
-    assert!((i64::from(number != "initialDelaySeconds")..=i64::from(i32::MAX)).contains(&value), "{operation}");
-
-    let container = object.pointer(&format!("{}/{list}/{index}", pod_spec_pointer(object))).unwrap();
-    let present = container[probe].get(number).and_then(Value::as_i64).filter(|present| *present != 0);
-    let default = api_default(number);
-    if present.is_some() && present != default {
-        let record = object["metadata"]["annotations"][Record::ANNOTATION].as_str().unwrap_or("{}");
-        let record: Value = serde_json::from_str(record).unwrap_or_default();
-        let recorded = &record[container["name"].as_str().unwrap_or_default()][probe][number];
-        assert_eq!(recorded.as_i64(), present, "{path} was set by its author: {object}");
-    }
+    contract::mutate(admission, review, false)
 }
 
 fn is_only_on_create(object: &Value) -> bool {
