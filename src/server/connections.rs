@@ -65,16 +65,11 @@ impl Connections {
         Self { epoch: Instant::now(), open: Mutex::default(), next: AtomicU64::new(0) }
     }
 
-    /// Takes a new connection in. At the cap, the one that has been longest without a completed request is told to close, unfinished
-    /// handshakes first; when every one has a request in flight, the new one is refused.
+    /// Takes a new connection in. At the cap, another one is told to close; when every one has a request in flight, the new one is refused.
     pub(super) fn admit(&self, cap: usize) -> Option<Arc<Connection>> {
         let mut open = self.lock();
         if open.len() >= cap {
-            let (id, evicted) = open
-                .iter()
-                .filter_map(|(id, connection)| connection.eviction_rank().map(|rank| (rank, *id, connection)))
-                .min_by_key(|(rank, id, _)| (*rank, *id))
-                .map(|(_, id, connection)| (id, Arc::clone(connection)))?;
+            let (id, evicted) = self.least_useful(&open, cap)?;
             open.remove(&id);
             evicted.close(Cut::Evicted);
         }
@@ -90,6 +85,30 @@ impl Connections {
         });
         open.insert(connection.id, Arc::clone(&connection));
         Some(connection)
+    }
+
+    /// Which one makes room: a handshake that takes too long; else, where those that never asked anything have half of the room, the oldest of them;
+    /// else the one that has been longest without a completed request. None that has a request in flight.
+    ///
+    /// A flood of connections that ask nothing so fills half of the room, and pushes neither out who asks nor who is just connecting.
+    fn least_useful(&self, open: &HashMap<u64, Arc<Connection>>, cap: usize) -> Option<(u64, Arc<Connection>)> {
+        let now = millis(self.epoch.elapsed());
+        let unused = open.values().filter(|connection| !connection.has_served() && !connection.is_busy()).count();
+        let many = unused >= cap.div_ceil(2);
+        let rank = |connection: &Connection| {
+            let since = connection.since.load(Ordering::Relaxed);
+            let slow = now.saturating_sub(since) > millis(SLOW_HANDSHAKE);
+            match connection.state.load(Ordering::Acquire) {
+                BUSY => None,
+                HANDSHAKE if slow => Some((0, since)),
+                _ if many && !connection.has_served() => Some((1, since)),
+                _ => Some((2, since)),
+            }
+        };
+        open.iter()
+            .filter_map(|(id, connection)| rank(connection).map(|rank| (rank, *id, connection)))
+            .min_by_key(|(rank, id, _)| (*rank, *id))
+            .map(|(_, id, connection)| (id, Arc::clone(connection)))
     }
 
     pub(super) fn remove(&self, connection: &Connection) {
@@ -120,6 +139,9 @@ pub(super) struct Connection {
     body_cut: AtomicBool,
     close: Notify,
 }
+
+/// A handshake takes a round trip and a millisecond; one that takes longer than this is the first to make room.
+const SLOW_HANDSHAKE: Duration = Duration::from_secs(1);
 
 const HANDSHAKE: u8 = 0;
 const IDLE: u8 = 1;
@@ -194,12 +216,6 @@ impl Connection {
         self.closing.store(code, Ordering::Release);
         self.close.notify_one();
     }
-
-    /// Lowest is closed first; none while a request is in flight.
-    fn eviction_rank(&self) -> Option<(u8, u64)> {
-        let state = self.state.load(Ordering::Acquire);
-        (state != BUSY).then(|| (state, self.since.load(Ordering::Relaxed)))
-    }
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -210,21 +226,56 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    fn since(connection: &Connection, milliseconds: u64) {
+        connection.since.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Connections in the order in which they are told to close.
+    fn evicted(connections: &Connections, cap: usize, all: &[&Arc<Connection>]) -> Vec<usize> {
+        let mut order = Vec::new();
+        while let Some(new) = connections.admit(cap) {
+            new.begin();
+            let gone = all
+                .iter()
+                .enumerate()
+                .filter(|(at, connection)| connection.closing() == Some(Cut::Evicted) && !order.contains(at));
+            order.extend(gone.map(|(at, _)| at).collect::<Vec<_>>());
+        }
+        order
+    }
+
+    fn long_ago() -> Instant {
+        Instant::now().checked_sub(Duration::from_secs(10)).unwrap()
+    }
+
     #[test]
-    fn evicts_handshakes_then_the_longest_silent_and_never_a_busy_one() {
-        let connections = Connections::new();
-        let [old, young, shaking, busy] = [(); 4].map(|()| connections.admit(4).unwrap());
-        for (connection, since) in [(&old, 5), (&young, 7), (&busy, 1)] {
+    fn evicts_slow_handshakes_then_the_longest_silent_and_never_a_busy_one() {
+        let connections = Connections { epoch: long_ago(), ..Connections::new() };
+        let [old, young, slow, quick, busy] = [(); 5].map(|()| connections.admit(5).unwrap());
+        for (connection, at) in [(&old, 5), (&young, 7), (&busy, 1)] {
             connection.ready();
-            connection.since.store(since, Ordering::Relaxed);
+            connection.begin();
+            connection.complete();
+            since(connection, at);
         }
         busy.begin();
-        for expected in [&shaking, &old, &young] {
-            let new = connections.admit(4).unwrap();
-            assert_eq!(expected.closing(), Some(Cut::Evicted));
-            new.begin();
-        }
-        assert!(connections.admit(4).is_none(), "all are busy");
+        since(&slow, 8_000);
+        assert_eq!(evicted(&connections, 5, &[&old, &young, &slow, &quick, &busy]), [2, 0, 1, 3]);
         assert_eq!(busy.closing(), None);
+    }
+
+    #[test]
+    fn connections_that_never_asked_get_half_of_the_room() {
+        let connections = Connections { epoch: long_ago(), ..Connections::new() };
+        let [used, idle, other, quick] = [(); 4].map(|()| connections.admit(4).unwrap());
+        for (connection, at) in [(&used, 10), (&idle, 9_500), (&other, 9_600)] {
+            connection.ready();
+            since(connection, at);
+        }
+        used.begin();
+        used.complete();
+        since(&used, 10);
+        // The newcomers of this test are at work, so that fewer and fewer are left that never asked.
+        assert_eq!(evicted(&connections, 4, &[&used, &idle, &other, &quick]), [1, 2, 0, 3]);
     }
 }

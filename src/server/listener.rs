@@ -14,9 +14,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connections::{Connection, Connections, Cut};
+use super::queue::Queue;
 use super::tls::Acceptor;
 use super::{Judge, Limits, request};
 use crate::telemetry::metrics::Metrics;
@@ -30,6 +31,10 @@ const READ_AHEAD: usize = 32 << 10;
 
 /// Largest request head. An API server's has half a kilobyte; without a limit of ours each connection could be made to hold 400 kB.
 const MOST_HEAD: usize = 64 << 10;
+
+/// How long a shutdown still waits for a request on a connection that looks idle: one may be under way, in the network or in the kernel, and
+/// would be lost. A few round trips within a cluster.
+const LINGER: Duration = Duration::from_millis(250);
 
 /// How long the accept loop waits after an error that the next call would meet again, as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -65,6 +70,7 @@ pub struct Server<J> {
     pub(super) metrics: Arc<Metrics>,
     pub(super) in_flight_bytes: AtomicUsize,
     pub(super) in_flight_requests: AtomicUsize,
+    pub(super) queue: Queue,
     draining: AtomicBool,
     connections: Connections,
     tasks: AtomicUsize,
@@ -78,6 +84,7 @@ impl<J: Judge> Server<J> {
     pub fn new(judge: J, limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             judge,
+            queue: Queue::new(limits.judgements),
             limits,
             metrics,
             in_flight_bytes: AtomicUsize::new(0),
@@ -115,7 +122,7 @@ impl<J: Judge> Server<J> {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Stops accepting, closes idle connections, and lets the others finish within `grace`. Returns how many were cut off.
+    /// Stops accepting, closes idle connections after a moment, and lets the others finish within `grace`. Returns how many were cut off.
     pub async fn shutdown(&self, grace: Duration) -> usize {
         let deadline = Instant::now() + grace;
         self.drain();
@@ -170,21 +177,9 @@ impl<J: Judge> Task<J> {
         let Self { server, connection } = self;
         let limits = &server.limits;
         let stream = BufReader::with_capacity(READ_AHEAD, stream);
-        let accepted = tokio::select! {
-            accepted = timeout(limits.handshake, acceptor.accept(stream)) => accepted,
-            cut = connection.told_to_close() => return cut,
-        };
-        let stream = match accepted {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                server.metrics.handshake("failed");
-                tracing::debug!(%error, "TLS handshake failed");
-                return Cut::HandshakeFailed;
-            }
-            Err(_) => {
-                server.metrics.handshake("timeout");
-                return Cut::HandshakeTimeout;
-            }
+        let stream = match self.handshake(acceptor.accept(stream)).await {
+            Ok(stream) => stream,
+            Err(cut) => return cut,
         };
         server.metrics.handshake("ok");
         connection.ready();
@@ -193,7 +188,7 @@ impl<J: Judge> Task<J> {
         // hyper's own `header_read_timeout` would take the idle timeout's place, but it makes and drops a timer for each request, and knows no
         // shorter limit for the first one. Here one timer per connection looks, when it fires, whether anything has happened since.
         let mut http = pin!(http1::Builder::new().max_buf_size(MOST_HEAD).serve_connection(TokioIo::new(stream), service));
-        let mut closing = None;
+        let (mut closing, mut told) = (None, false);
         let mut alarm = pin!(sleep_until(Instant::now() + limits.first_head));
         loop {
             tokio::select! {
@@ -210,11 +205,14 @@ impl<J: Judge> Task<J> {
                 },
                 cut = connection.told_to_close(), if closing.is_none() => {
                     closing = Some(cut);
-                    // Ends an idle connection at once, with TLS's own goodbye; a request that has just come is still answered.
-                    http.as_mut().graceful_shutdown();
-                    // Room is needed now, so an evicted connection gets one look. A shutdown is bounded by who ordered it.
                     if cut == Cut::Evicted {
+                        // Ends an idle connection at once, with TLS's own goodbye; a request that has just come is still answered. Room is
+                        // needed now, so it gets one look.
+                        http.as_mut().graceful_shutdown();
                         alarm.as_mut().reset(Instant::now());
+                    } else {
+                        // Every answer says `Connection: close` by now. What is silent after a moment is told to go.
+                        alarm.as_mut().reset(Instant::now() + LINGER);
                     }
                 }
                 () = &mut alarm => {
@@ -224,11 +222,50 @@ impl<J: Judge> Task<J> {
                         alarm.as_mut().reset(Instant::now() + limits.body);
                     } else if closing == Some(Cut::Evicted) {
                         return Cut::Evicted;
+                    } else if closing == Some(Cut::Shutdown) && !told {
+                        told = true;
+                        http.as_mut().graceful_shutdown();
+                        alarm.as_mut().reset(Instant::now() + limit);
                     } else if silent < limit {
                         alarm.as_mut().reset(Instant::now() + limit.saturating_sub(silent));
                     } else {
                         return if connection.has_served() { Cut::Idle } else { Cut::HeadTimeout };
                     }
+                }
+            }
+        }
+    }
+}
+
+impl<J: Judge> Task<J> {
+    /// Waits for the end of the TLS handshake.
+    async fn handshake<S>(&self, handshake: impl Future<Output = io::Result<S>>) -> Result<S, Cut> {
+        let Self { server, connection } = self;
+        let mut handshake = pin!(handshake);
+        let mut alarm = pin!(sleep_until(Instant::now() + server.limits.handshake));
+        let mut ending = false;
+        loop {
+            tokio::select! {
+                biased;
+                accepted = handshake.as_mut() => return accepted.map_err(|error| {
+                    server.metrics.handshake("failed");
+                    tracing::debug!(%error, "TLS handshake failed");
+                    Cut::HandshakeFailed
+                }),
+                cut = connection.told_to_close(), if !ending => {
+                    if cut == Cut::Evicted {
+                        return Err(cut);
+                    }
+                    // A TLS 1.3 client may have sent its request with the last flight of its handshake.
+                    ending = true;
+                    alarm.as_mut().reset(Instant::now() + LINGER);
+                }
+                () = &mut alarm => {
+                    if ending {
+                        return Err(Cut::Shutdown);
+                    }
+                    server.metrics.handshake("timeout");
+                    return Err(Cut::HandshakeTimeout);
                 }
             }
         }

@@ -8,6 +8,7 @@ use crate::admission::{Admission, Answer, Route};
 mod connections;
 pub mod listener;
 pub mod ops;
+mod queue;
 mod request;
 pub mod tls;
 
@@ -53,6 +54,8 @@ pub struct Limits {
     pub in_flight_bytes: usize,
     /// Requests held at once. Three quarters of the connections: overload is answered with a 503 before connections have to be refused.
     pub in_flight_requests: usize,
+    /// Judgements at once: one per thread of the runtime. More would only take turns.
+    pub judgements: usize,
     /// Connections held at once. An API server keeps at most 25 idle ones per host: this is room for ten of them.
     pub connections: usize,
 }
@@ -68,6 +71,7 @@ impl Default for Limits {
             body_bytes: 8 << 20,
             in_flight_bytes: 64 << 20,
             in_flight_requests: 192,
+            judgements: std::thread::available_parallelism().map_or(1, usize::from),
             connections: 256,
         }
     }

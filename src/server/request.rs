@@ -22,6 +22,11 @@ use crate::telemetry::log;
 /// Most that is allocated on the word of a Content-Length. A review is seldom above 200 kB; a larger buffer grows as its bytes come.
 const PREALLOCATE: usize = 256 << 10;
 
+/// Bodies above [`PREALLOCATE`] share three quarters of the bytes in flight, so that large ones that come slowly leave room for the usual ones.
+const fn room_for(bytes: usize, limit: usize) -> usize {
+    if bytes > PREALLOCATE { limit / 4 * 3 } else { limit }
+}
+
 /// What a caller's own timeout is shortened by: the API server rounds what is left up to a whole second, and the answer has to travel.
 const ROUNDED_UP: Duration = Duration::from_millis(1_250);
 
@@ -67,13 +72,12 @@ async fn judge<J: Judge>(server: &Server<J>, started: Instant, request: Request<
     let deadline =
         request.uri().query().and_then(named_timeout).map(|named| started + answer_within(named, server.limits.answer));
     let body = read(server, request.into_body(), started, deadline).await?;
-    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-        return Err(Refusal::Deadline);
-    }
+    let turn = server.queue.turn(deadline).await.ok_or(Refusal::Deadline)?;
     let bytes = body.bytes();
     let Ok(answer) = catch_unwind(AssertUnwindSafe(|| server.judge.answer(route, bytes))) else {
         return Err(Refusal::Panic);
     };
+    turn.done();
     let took = started.elapsed();
     server.metrics.answered(route, &answer.outcome, bytes.len(), took);
     log::answered(route, answer.status, &answer.outcome, took);
@@ -156,7 +160,7 @@ impl Reserved<'_> {
         let more = bytes.saturating_sub(self.bytes);
         let before = self.total.fetch_add(more, Ordering::Relaxed);
         self.bytes += more;
-        if before + more > limit { Err(Refusal::InFlightBytes) } else { Ok(()) }
+        if before + more > room_for(bytes, limit) { Err(Refusal::InFlightBytes) } else { Ok(()) }
     }
 }
 

@@ -15,15 +15,20 @@ use tokio::task::JoinHandle;
 /// A body that makes the fake judge panic.
 pub(crate) const POISON: &str = "poison";
 
-/// Says what it was asked.
+/// Says what it was asked. `nap N` as the body makes it take N milliseconds of its thread, `long N` answer N bytes.
 pub(crate) struct Echo;
 
 impl Judge for Echo {
     fn answer(&self, route: Route, body: &[u8]) -> Answer {
         assert!(body != POISON.as_bytes(), "poisoned");
+        let number = |word: &str| std::str::from_utf8(body).ok()?.strip_prefix(word)?.trim().parse().ok();
+        if let Some(milliseconds) = number("nap ") {
+            std::thread::sleep(Duration::from_millis(milliseconds));
+        }
+        let long = number("long ").and_then(|length| usize::try_from(length).ok());
         Answer {
             status: 200,
-            body: format!("{} {}", route.path(), body.len()).into_bytes(),
+            body: long.map_or_else(|| format!("{} {}", route.path(), body.len()).into_bytes(), |length| vec![b'x'; length]),
             outcome: Outcome {
                 operation: "CREATE",
                 kind: "Deployment".into(),

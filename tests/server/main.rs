@@ -2,11 +2,15 @@
 // Helpers unwrap too: a panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod abuse;
 mod answers;
 mod certificates;
 mod client;
 mod ending;
 mod fixture;
+mod flood;
 mod limits;
 mod operations;
+mod overload;
 mod process;
+mod renegotiation;

@@ -12,17 +12,17 @@ use crate::client::{Client, config, post_head};
 use crate::fixture::issue;
 use crate::operations::get;
 
-const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"DELETE","kind":{"group":"","version":"v1","kind":"Pod"},"object":null,"oldObject":null}}"#;
+pub(crate) const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"DELETE","kind":{"group":"","version":"v1","kind":"Pod"},"object":null,"oldObject":null}}"#;
 
-struct Process {
-    child: Child,
-    listen: SocketAddr,
-    ops: SocketAddr,
-    authority: String,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) listen: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    pub(crate) authority: String,
 }
 
 impl Process {
-    async fn start(folder: &Path, flags: &[&str]) -> Self {
+    pub(crate) async fn start(folder: &Path, flags: &[&str]) -> Self {
         let authority = folder.join("ca.pem");
         let mut child = serve().arg("--ca-out").arg(&authority).args(flags).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -51,16 +51,16 @@ impl Process {
         panic!("not ready: {}", get(process.ops, "/readyz?verbose").await.1);
     }
 
-    async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         Client::connect_to(self.listen, config(&self.authority, rustls::ALL_VERSIONS, &["http/1.1"])).await.unwrap()
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
-    async fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         for _ in 0..1000 {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();

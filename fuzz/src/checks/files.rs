@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use probekeeper::graph::{Graph, draw};
 use probekeeper::lint::{self, Fixed, Fixer, Input, Inputs, Judge, Report, output};
-use probekeeper::model::Edit;
+use probekeeper::model::{Edit, Kinds};
 use probekeeper::policy::{Action, Policy, Profile};
 use probekeeper::yaml::{self, Node};
 use serde_json::Value;
@@ -38,7 +38,7 @@ pub fn lint(bytes: &[u8]) {
     output::text(&report, true);
 
     let file = File::with(text);
-    drawn(&lint::survey(Inputs::collect([&file.0])).0);
+    drawn(&lint::survey(Inputs::collect([&file.0]), &Kinds::default()).0);
 }
 
 /// Any text as a file to rewrite. Without `--unsafe` nothing that was written changes; the second time nothing is left to do.

@@ -25,6 +25,10 @@ use crate::{cluster, pki, quantity};
 /// Threads that serve. One answers tens of thousands of reviews a second, far more than an API server sends; more cost memory and wake-ups.
 const MOST_THREADS: usize = 4;
 
+/// After how many steps of tasks a busy thread looks at the sockets. tokio's own 61 are meant for steps that are shorter than a judgement: under
+/// overload, requests would stay in the kernel for that long, and be refused later than they could be.
+const EVENT_INTERVAL: u32 = 16;
+
 /// How often a certificate on disk is compared. File watches miss the kubelet's swap of a symlinked folder; Secrets take a minute to arrive.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
 
@@ -116,7 +120,12 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 /// The runtime that a server is given: as many threads as cores, up to four.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("serve").enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .event_interval(EVENT_INTERVAL)
+        .thread_name("serve")
+        .enable_all()
+        .build()
 }
 
 async fn serve(
