@@ -12,6 +12,7 @@ mod hazards;
 mod http;
 mod policy_live;
 mod policy_storm;
+mod policy_watch;
 mod verdicts;
 mod webhook;
 mod workloads;

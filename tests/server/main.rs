@@ -12,5 +12,6 @@ mod flood;
 mod limits;
 mod operations;
 mod overload;
+mod policy;
 mod process;
 mod renegotiation;

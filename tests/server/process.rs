@@ -51,6 +51,17 @@ impl Process {
         panic!("not ready: {}", get(process.ops, "/readyz?verbose").await.1);
     }
 
+    /// Waits until the metrics hold this line.
+    pub(crate) async fn counted(&self, line: &str) {
+        for _ in 0..1000 {
+            if get(self.ops, "/metrics").await.1.lines().any(|found| found == line) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("no `{line}` in\n{}", get(self.ops, "/metrics").await.1);
+    }
+
     pub(crate) async fn connect(&self) -> Client {
         Client::connect_to(self.listen, config(&self.authority, rustls::ALL_VERSIONS, &["http/1.1"])).await.unwrap()
     }
@@ -167,7 +178,7 @@ fn what_keeps_it_from_starting_is_one_line_and_exit_code_2() {
 }
 
 /// A flag may be given once, so the ports are given only where they are not the subject.
-fn replaced(flags: [&str; 2]) -> Command {
+pub(crate) fn replaced(flags: [&str; 2]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_probekeeper"));
     command.arg("serve").args(flags).stdin(Stdio::null());
     for port in ["--listen", "--ops-listen"] {
