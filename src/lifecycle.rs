@@ -16,6 +16,8 @@ struct State {
     name: &'static str,
     /// Why it is closed.
     closed: Option<String>,
+    /// Whether it has ever been open.
+    opened: bool,
 }
 
 impl Gates {
@@ -27,7 +29,7 @@ impl Gates {
     /// Adds a gate that is closed, with the reason why.
     pub fn add(&self, name: &'static str, reason: &str) -> Gate {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.push(State { name, closed: Some(reason.to_owned()) });
+        gates.push(State { name, closed: Some(reason.to_owned()), opened: false });
         Gate { gates: self.clone(), index: gates.len() - 1 }
     }
 
@@ -64,8 +66,14 @@ impl Gate {
         self.set(Some(reason.to_owned()));
     }
 
+    /// Whether it has ever been open.
+    pub fn has_opened(&self) -> bool {
+        self.gates.gates.lock().unwrap_or_else(PoisonError::into_inner).get(self.index).is_some_and(|state| state.opened)
+    }
+
     fn set(&self, closed: Option<String>) {
         if let Some(state) = self.gates.gates.lock().unwrap_or_else(PoisonError::into_inner).get_mut(self.index) {
+            state.opened |= closed.is_none();
             state.closed = closed;
         }
     }

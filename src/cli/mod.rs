@@ -40,7 +40,7 @@ enum Command {
     /// Show whose probes ask whom, cycles, and who falls with whom
     Graph(graph::GraphArgs),
     /// Run the admission webhook
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// List and explain the rules
     #[command(subcommand)]
     Rules(rules::RulesCommand),

@@ -1,12 +1,17 @@
-//! Certificates: issuing them, and reading what one says.
+//! Certificates: what they say, issuing them, and keeping a webhook's authority, its leaf and the published bundles in step.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+pub mod assess;
+pub mod certificate;
+pub mod inject;
 pub mod issue;
+pub mod keep;
+pub mod memory;
+pub mod publish;
+pub mod secret;
 
 /// When the DER certificate ceases to be valid.
 pub fn not_after(der: &[u8]) -> Result<SystemTime, String> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|error| error.to_string())?;
-    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).map_err(|_| "it ended before 1970".to_owned())?;
-    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    certificate::Certificate::from_der(der).map(|certificate| certificate.not_after())
 }

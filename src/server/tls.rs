@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
@@ -64,6 +64,16 @@ impl Pair {
     /// DER of the leaf certificate.
     pub fn leaf(&self) -> &[u8] {
         self.key.cert.first().map_or(&[], |leaf| leaf.as_ref())
+    }
+
+    /// DER of every certificate of the chain, leaf first.
+    pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
+        self.key.cert.iter().map(AsRef::as_ref)
+    }
+
+    /// Moment from which on the leaf is no longer valid.
+    pub fn not_after(&self) -> SystemTime {
+        self.not_after
     }
 
     fn from_der(
@@ -124,66 +134,104 @@ pub enum PairError {
 /// The pair that new handshakes are served. Running connections keep theirs.
 #[derive(Debug, Clone)]
 pub struct Served {
-    pair: Arc<ArcSwap<Pair>>,
+    pair: Arc<ArcSwapOption<Pair>>,
     metrics: Arc<Metrics>,
+}
+
+/// Whether a pair may be served, or why not yet. An API server must know who signed it.
+pub type Admissible = Arc<dyn Fn(&Pair) -> Result<(), String> + Send + Sync>;
+
+/// Files whose content is served as it changes.
+pub struct Follow {
+    /// The files.
+    pub files: PairFiles,
+    /// How often they are compared.
+    pub interval: Duration,
+    /// What a new pair has to wait for.
+    pub admissible: Admissible,
+    /// Closed while the served certificate has ended or is not admissible.
+    pub certificate: Gate,
 }
 
 impl Served {
     /// Starts with `pair`.
     pub fn new(pair: Pair, metrics: Arc<Metrics>) -> Self {
-        metrics.certificate_not_after("leaf", pair.not_after);
-        Self { pair: Arc::new(ArcSwap::from_pointee(pair)), metrics }
+        let served = Self::empty(metrics);
+        served.swap(pair);
+        served
+    }
+
+    /// Starts with nothing: handshakes fail until there is a pair.
+    pub fn empty(metrics: Arc<Metrics>) -> Self {
+        Self { pair: Arc::default(), metrics }
     }
 
     /// Serves `pair` from the next handshake on.
     pub fn swap(&self, pair: Pair) {
         self.metrics.certificate_not_after("leaf", pair.not_after);
-        self.pair.store(Arc::new(pair));
+        self.pair.store(Some(Arc::new(pair)));
     }
 
-    /// Opens `gate` once the port at `listening` serves this certificate. With `follow`, then looks at the files again and again at that
-    /// interval, and serves what they hold as soon as it is a pair; a bad one is reported once, and the last good one kept.
-    pub async fn keep(self, listening: SocketAddr, gate: Gate, follow: Option<(PairFiles, Duration)>) {
+    /// Opens `gate` once the port at `listening` serves this certificate. With `follow`, then looks at the files again and again, and serves
+    /// what they hold as soon as it is a pair that may be served; a bad one is reported once, and the last good one kept.
+    pub async fn keep(self, listening: SocketAddr, gate: Gate, follow: Option<Follow>) {
         self.confirm(listening, &gate).await;
-        let Some((files, interval)) = follow else { return };
+        let Some(Follow { files, interval, admissible, certificate }) = follow else { return };
         let mut reported = None;
         loop {
-            sleep(interval).await;
+            let current = self.current();
+            let valid = |pair: &Pair| SystemTime::now() < pair.not_after;
+            match current.as_deref() {
+                Some(pair) if !valid(pair) => certificate.close("the certificate has ended; renew it"),
+                Some(pair) => match admissible(pair) {
+                    Ok(()) => certificate.open(),
+                    // Once open it stays so: what troubles the publication troubles every replica.
+                    Err(reason) if !certificate.has_opened() => certificate.close(&reason),
+                    Err(_) => {}
+                },
+                None => {}
+            }
+            sleep(if certificate.has_opened() { interval } else { interval.min(SELF_PROBE_PAUSE) }).await;
             let reading = files.clone();
             // A network file system may keep a read waiting; the serving threads must not.
             let Ok(read) = tokio::task::spawn_blocking(move || Pair::from_files(&reading)).await else { continue };
-            match read {
-                Ok(pair) if pair.key.cert == self.current().key.cert => reported = None,
-                Ok(pair) => {
-                    reported = None;
-                    self.swap(pair);
-                    self.metrics.certificate_reload("ok");
-                    tracing::info!(certificate = %files.certificate.display(), "serving a new certificate");
-                    self.confirm(listening, &gate).await;
-                }
-                Err(error) => {
-                    let error = error.to_string();
-                    if reported.as_ref() != Some(&error) {
-                        self.metrics.certificate_reload("failed");
-                        tracing::warn!(error, "the new certificate is refused; serving the last good one");
-                        reported = Some(error);
+            let refused = match read {
+                Ok(pair) if current.as_ref().is_some_and(|current| pair.key.cert == current.key.cert) => None,
+                // An old pair that has ended is worth nothing: whatever is new is no worse.
+                Ok(pair) => match admissible(&pair) {
+                    Err(reason) if current.as_deref().is_some_and(valid) => Some(reason),
+                    _ => {
+                        self.swap(pair);
+                        self.metrics.certificate_reload("ok");
+                        tracing::info!(certificate = %files.certificate.display(), "serving a new certificate");
+                        self.confirm(listening, &gate).await;
+                        None
                     }
-                }
+                },
+                Err(error) => Some(error.to_string()),
+            };
+            if refused.is_some() && refused != reported {
+                self.metrics.certificate_reload("failed");
+                tracing::warn!(error = refused, "the new certificate is refused; serving the last good one");
             }
+            reported = refused;
         }
     }
 
     /// Opens the gate once our own port serves our own leaf. A gate that is open stays so: being busy is no reason to go out of service.
-    async fn confirm(&self, listening: SocketAddr, gate: &Gate) {
-        while let Err(error) = serves(listening, self.current().leaf()).await {
-            tracing::warn!(error, "the TLS port does not serve the certificate yet");
+    pub async fn confirm(&self, listening: SocketAddr, gate: &Gate) {
+        loop {
+            let current = self.current();
+            match serves(listening, current.as_ref().map_or(&[], |pair| pair.leaf())).await {
+                Ok(()) => return gate.open(),
+                Err(error) => tracing::warn!(error, "the TLS port does not serve the certificate yet"),
+            }
             sleep(SELF_PROBE_PAUSE).await;
         }
-        gate.open();
     }
 
     /// The pair as it is now.
-    pub fn current(&self) -> Arc<Pair> {
+    pub fn current(&self) -> Option<Arc<Pair>> {
         self.pair.load_full()
     }
 
@@ -203,7 +251,7 @@ impl Served {
 
 impl ResolvesServerCert for Served {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.pair.load().key))
+        self.pair.load().as_ref().map(|pair| Arc::clone(&pair.key))
     }
 }
 

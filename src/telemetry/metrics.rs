@@ -46,6 +46,9 @@ pub struct Metrics {
     certificate_not_after: Family<Which, Gauge>,
     certificate_reloads: Family<Outcomes, Counter>,
     in_force: InForce,
+    certificate_actions: Family<Action, Counter>,
+    ca_bundle_in_sync: Family<Configuration, Gauge>,
+    configuration_present: Family<Configuration, Gauge>,
 }
 
 /// The store whose policy is in force, once it is known.
@@ -85,6 +88,9 @@ impl Metrics {
             certificate_not_after: Family::default(),
             certificate_reloads: Family::default(),
             in_force,
+            certificate_actions: Family::default(),
+            ca_bundle_in_sync: Family::default(),
+            configuration_present: Family::default(),
             registry: Registry::default(),
         };
         registry.register("admission_requests", "Admission requests by verdict", metrics.requests.clone());
@@ -116,6 +122,21 @@ impl Metrics {
             metrics.certificate_not_after.clone(),
         );
         registry.register("certificate_reload", "Attempts to load a changed certificate", metrics.certificate_reloads.clone());
+        registry.register(
+            "certificate_actions",
+            "Steps in keeping certificates, the CA Secret and the published CA, by result",
+            metrics.certificate_actions.clone(),
+        );
+        registry.register(
+            "ca_bundle_in_sync",
+            "1 if the webhook configuration holds the CA that it must, or does not exist",
+            metrics.ca_bundle_in_sync.clone(),
+        );
+        registry.register(
+            "webhook_configuration_present",
+            "1 if the webhook configuration exists: without it nothing is enforced",
+            metrics.configuration_present.clone(),
+        );
         metrics.registry = root;
         for route in [Route::Validate, Route::Mutate, Route::Policy] {
             // A histogram that is there from the start has a rate from the first request on.
@@ -192,6 +213,18 @@ impl Metrics {
         self.handshakes.get_or_create(&Outcomes { result }).inc();
     }
 
+    /// A step in keeping the certificates was taken (`ok`), came too late (`conflict`) or could not be taken (`failed`).
+    pub fn certificate_action(&self, action: &'static str, result: &'static str) {
+        self.certificate_actions.get_or_create(&Action { action, result }).inc();
+    }
+
+    /// What was seen of the webhook configuration `validating` or `mutating`.
+    pub fn ca_bundle(&self, configuration: &'static str, present: bool, in_sync: bool) {
+        let labels = Configuration { configuration };
+        self.configuration_present.get_or_create(&labels).set(i64::from(present));
+        self.ca_bundle_in_sync.get_or_create(&labels).set(i64::from(in_sync));
+    }
+
     /// A connection was accepted.
     pub fn connection_opened(&self) {
         self.connections.inc();
@@ -266,6 +299,17 @@ struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcomes {
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Action {
+    action: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Configuration {
+    configuration: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use probekeeper::lifecycle::Gates;
 use probekeeper::pki::issue::Issued;
 use probekeeper::server::Limits;
-use probekeeper::server::tls::{Pair, PairFiles, serves};
+use probekeeper::server::tls::{Follow, Pair, PairFiles, serves};
 use tokio::time::sleep;
 
 use crate::client::Client;
@@ -67,8 +67,13 @@ async fn files_are_followed_as_a_pair_and_running_connections_stay() {
     let fixture = Fixture::start_with(Limits::default(), &first);
     let gates = Gates::new();
     let gate = gates.add("own-port", "not seen");
-    let keeping =
-        tokio::spawn(fixture.certificate.clone().keep(fixture.address, gate, Some((files.clone(), Duration::from_millis(20)))));
+    let follow = Follow {
+        files: files.clone(),
+        interval: Duration::from_millis(20),
+        admissible: std::sync::Arc::new(|_| Ok(())),
+        certificate: gates.add("certificate", "not seen"),
+    };
+    let keeping = tokio::spawn(fixture.certificate.clone().keep(fixture.address, gate, Some(follow)));
     eventually(|| gates.ready()).await;
     let mut running = Client::connect(&fixture).await;
 
@@ -76,7 +81,7 @@ async fn files_are_followed_as_a_pair_and_running_connections_stay() {
     fixture.counted("probekeeper_certificate_reload_total{result=\"failed\"} 1").await;
     sleep(Duration::from_millis(100)).await;
     fixture.counted("probekeeper_certificate_reload_total{result=\"failed\"} 1").await;
-    assert_eq!(fixture.certificate.current().leaf(), pair(&first).leaf());
+    assert_eq!(fixture.certificate.current().unwrap().leaf(), pair(&first).leaf());
     Client::connect(&fixture).await;
 
     write(folder.path(), &second, &second);

@@ -1,26 +1,26 @@
 //! `probekeeper serve`: the admission webhook.
 
+mod certificate;
 mod policy;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+pub use self::certificate::{CertificateArgs, TlsSource};
 use self::policy::LivePolicy;
-use super::write_file;
 use crate::lifecycle::{Gates, Signals};
 use crate::policy::PolicySource;
-use crate::server::tls::{Pair, PairFiles, Served};
+use crate::server::tls::Served;
 use crate::server::{Limits, Server, bind, ops};
 use crate::telemetry::log::{self, Format, Verbosity};
 use crate::telemetry::metrics::Metrics;
-use crate::{cluster, pki, quantity};
+use crate::{cluster, quantity};
 
 /// Threads that serve. One answers tens of thousands of reviews a second, far more than an API server sends; more cost memory and wake-ups.
 const MOST_THREADS: usize = 4;
@@ -28,9 +28,6 @@ const MOST_THREADS: usize = 4;
 /// After how many steps of tasks a busy thread looks at the sockets. tokio's own 61 are meant for steps that are shorter than a judgement: under
 /// overload, requests would stay in the kernel for that long, and be refused later than they could be.
 const EVENT_INTERVAL: u32 = 16;
-
-/// How often a certificate on disk is compared. File watches miss the kubelet's swap of a symlinked folder; Secrets take a minute to arrive.
-const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
 
 /// Exit code after a second signal: 128 plus SIGINT, as shells report it.
 const ENDED_AT_ONCE: u8 = 130;
@@ -47,12 +44,9 @@ pub struct ServeArgs {
     /// Policy: file:PATH or configmap:NAMESPACE/NAME, followed without a restart; without it the built-in recommended one
     #[arg(long, env = "PROBEKEEPER_POLICY", value_name = "SOURCE", value_parser = PolicySource::parse)]
     pub policy: Option<PolicySource>,
-    /// Certificate: self-signed (for development), or files:CERT,KEY
-    #[arg(long, env = "PROBEKEEPER_TLS", default_value = "self-signed", value_name = "SOURCE", value_parser = TlsSource::parse)]
-    pub tls: TlsSource,
-    /// Where to write the PEM certificate of the self-signed authority
-    #[arg(long, env = "PROBEKEEPER_CA_OUT", value_name = "FILE")]
-    pub ca_out: Option<PathBuf>,
+    /// Which certificate is served, and who keeps its CA known
+    #[command(flatten)]
+    pub certificate: CertificateArgs,
     /// How long to serve on after SIGTERM, until no API server sends any more
     #[arg(long, env = "PROBEKEEPER_DRAIN_DELAY", default_value = "10s", value_name = "DURATION", value_parser = quantity::duration)]
     pub drain_delay: Duration,
@@ -76,37 +70,13 @@ pub struct ServeArgs {
     pub log_level: Verbosity,
 }
 
-/// Where the served certificate comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TlsSource {
-    /// Made at start, for development.
-    SelfSigned,
-    /// Two files that somebody else renews.
-    Files(PairFiles),
-}
-
-impl TlsSource {
-    fn parse(text: &str) -> Result<Self, String> {
-        if text == "self-signed" {
-            return Ok(Self::SelfSigned);
-        }
-        let files = text.strip_prefix("files:").and_then(|files| files.split_once(','));
-        match files {
-            Some((certificate, key)) if !certificate.is_empty() && !key.is_empty() => {
-                Ok(Self::Files(PairFiles { certificate: certificate.into(), key: key.into() }))
-            }
-            _ => Err("write it as self-signed or files:CERT,KEY".to_owned()),
-        }
-    }
-}
-
 /// Serves until a signal ends it: 0 after an orderly end, 130 when a second signal cut it short. An error is one line and exit code 2.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let log = log::start(args.log_format.unwrap_or_else(Format::for_stderr), args.log_level).context("cannot start the log")?;
     let metrics = Arc::new(Metrics::new());
     let gates = Gates::new();
     let policy = LivePolicy::start(args.policy.clone(), &gates, &metrics)?;
-    let certificate = Served::new(certificate(args)?, Arc::clone(&metrics));
+    let certificate = args.certificate.start(&metrics)?;
     let listener = listen(args.listen, "--listen")?;
     let ops_listener = listen(args.ops_listen, "--ops-listen")?;
     let runtime = runtime().context("cannot start the runtime")?;
@@ -139,9 +109,6 @@ async fn serve(
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     // Reads a configuration and connects nowhere.
     let client = if policy.needs_cluster() { Some(cluster::client().await?) } else { None };
-    // Loaded before the port is bound; the name is there so that an operator sees what readiness means.
-    gates.add("certificate", "not loaded").open();
-    let own_port = gates.add("own-port", "the TLS port has not been seen to serve the certificate");
     let running = gates.add("running", "starting");
     running.open();
 
@@ -159,9 +126,7 @@ async fn serve(
     let accepting = tokio::spawn(Arc::clone(&server).run(listener, acceptor));
     let operating = tokio::spawn(ops::run(ops_listener, gates.clone(), Arc::clone(metrics)));
     tracing::info!(listen = %address, ops = %ops_address, version = env!("CARGO_PKG_VERSION"), "serving");
-    let follow = if let TlsSource::Files(files) = &args.tls { Some((files.clone(), CERTIFICATE_POLL)) } else { None };
-    tokio::spawn(certificate.keep(address, own_port, follow));
-
+    args.certificate.keep(certificate, address, &gates, metrics).await?;
     tokio::spawn(policy.follow(client));
 
     let signal = tokio::select! {
@@ -191,17 +156,4 @@ async fn serve(
 
 fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<std::net::TcpListener> {
     bind(address).with_context(|| format!("cannot listen on {address}; free the port or choose another with {flag}"))
-}
-
-fn certificate(args: &ServeArgs) -> anyhow::Result<Pair> {
-    match &args.tls {
-        TlsSource::Files(files) => Ok(Pair::from_files(files)?),
-        TlsSource::SelfSigned => {
-            let issued = pki::issue::development(None, SystemTime::now()).context("cannot make a certificate")?;
-            if let Some(path) = &args.ca_out {
-                write_file(path, &issued.authority).context("--ca-out")?;
-            }
-            Ok(Pair::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes(), ("the certificate", "its key"))?)
-        }
-    }
 }
