@@ -69,6 +69,13 @@ docs: need-cargo ## writes the generated pages anew
 bench: need-cargo ## the webhook side by side with a server that does nothing
 	@$(CARGO) bench --locked --bench serve
 
+SOAK_MINUTES ?= 60
+SOAK_RATE ?= 200
+
+.PHONY: soak
+soak: need-cargo ## mixed traffic for SOAK_MINUTES (60) at SOAK_RATE (200 a second), with changes of policy and certificate
+	@$(CARGO) bench --locked --bench serve -- --soak $(SOAK_MINUTES) --rate $(SOAK_RATE)
+
 .PHONY: fuzz
 fuzz: need-cargo $(CARGO_FUZZ) ## every fuzz target for FUZZ_SECONDS (60); finds lie in fuzz/artifacts
 	@fuzz/seed.sh

@@ -1,6 +1,6 @@
 //! `probekeeper serve` beside a server that does nothing, on loopback: throughput, latency, CPU per request, memory and start.
 //!
-//! `cargo bench --bench serve [-- --quick | --seconds S --rounds N]`. Both servers are processes of their own, with the same TLS stack and the
+//! `cargo bench --bench serve [-- --quick | --seconds S --rounds N]`, and `-- --soak MINUTES [--rate R]` for mixed traffic over a long time. Both servers are processes of their own, with the same TLS stack and the
 //! same server code; the second one's judge answers a constant. The load client is a third process, so that its CPU time is told apart. All
 //! of them share the machine's cores: throughput and latency say what a client sees, CPU per request what the server itself costs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement that goes wrong ends
@@ -10,6 +10,7 @@ mod load;
 mod noop;
 mod proc;
 mod review;
+mod soak;
 mod start;
 
 /// The product's allocator.
@@ -21,21 +22,27 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("noop") => noop::run(&arguments[1], &arguments[2]),
         Some("load") => load::run(&serde_json::from_str(&arguments[1]).unwrap()),
+        _ if arguments.iter().any(|argument| argument == "--soak") => soak::run(&soak::Options {
+            minutes: value(&arguments, "--soak").unwrap_or(60.0),
+            requests_per_second: value(&arguments, "--rate").unwrap_or(200),
+        }),
         _ if arguments.iter().any(|argument| argument == "--bench") => compare::run(&options(&arguments)),
         // `cargo test --all-targets` builds and starts this too.
         _ => println!("run with: cargo bench --bench serve"),
     }
 }
 
+/// What follows an argument.
+fn value<T: std::str::FromStr<Err: std::fmt::Debug>>(arguments: &[String], name: &str) -> Option<T> {
+    let at = arguments.iter().position(|argument| argument == name)?;
+    Some(arguments.get(at + 1).unwrap_or_else(|| panic!("{name} needs a value")).parse().unwrap())
+}
+
 fn options(arguments: &[String]) -> compare::Options {
-    let value = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        Some(arguments.get(at + 1).unwrap_or_else(|| panic!("{name} needs a value")).clone())
-    };
     let quick = arguments.iter().any(|argument| argument == "--quick");
     compare::Options {
-        seconds: value("--seconds").map_or(if quick { 0.3 } else { 1.5 }, |text| text.parse().unwrap()),
-        rounds: value("--rounds").map_or(if quick { 2 } else { 5 }, |text| text.parse().unwrap()),
+        seconds: value(arguments, "--seconds").unwrap_or(if quick { 0.3 } else { 1.5 }),
+        rounds: value(arguments, "--rounds").unwrap_or(if quick { 2 } else { 5 }),
         starts: if quick { 5 } else { 15 },
     }
 }

@@ -25,6 +25,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Waits until the port is there.
     pub(crate) fn spawn(command: &mut Command, address: SocketAddr) -> Self {
         let running = Self { child: command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap(), address };

@@ -5,7 +5,7 @@
 //! pass therefore gives the same numbers. No computed value makes a probe stricter than the API default would, and nothing is filled in that would make
 //! a rule fire: see [`Draft::measures`].
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use crate::{
     model::{
@@ -176,12 +176,20 @@ impl Plan {
     }
 }
 
+/// The record and every witness of who set what go by the names of containers. The API server refuses an object in which one stands twice, but only after
+/// it was patched.
+fn has_unique_names(workload: &Workload<'_>) -> bool {
+    let containers = &workload.containers;
+    let mut seen = HashSet::with_capacity(containers.len());
+    containers.len() < 2 || containers.iter().all(|container| seen.insert(&*container.name))
+}
+
 /// Computes what to fill in. `create`: on UPDATE nothing is filled in of which it is unknown who set it.
 ///
 /// Nothing is filled in where the author declined, and nothing in what a controller made: patching it sets the two fighting (H9).
 pub fn plan(policy: &Policy, workload: &Workload<'_>, witnesses: &Witnesses<'_>, create: bool) -> Plan {
     let mut plan = Plan::default();
-    if workload.owner() != Owner::None || workload.declines_defaults() {
+    if workload.owner() != Owner::None || workload.declines_defaults() || !has_unique_names(workload) {
         return plan;
     }
     let scope = policy.scope(workload);

@@ -6,6 +6,7 @@ mod abuse;
 mod answers;
 mod certificates;
 mod client;
+mod draining;
 mod ending;
 mod fixture;
 mod flood;

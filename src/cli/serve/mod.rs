@@ -89,13 +89,16 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 
 /// The runtime that a server is given: as many threads as cores, up to four.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+        .worker_threads(threads())
         .event_interval(EVENT_INTERVAL)
         .thread_name("serve")
         .enable_all()
         .build()
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
 }
 
 async fn serve(
@@ -116,6 +119,7 @@ async fn serve(
         connections: args.max_connections,
         in_flight_bytes: args.max_in_flight_bytes,
         body_bytes: args.max_body_bytes,
+        judgements: threads(),
         ..Limits::default()
     };
     let server = Server::new(policy.judge(), limits, Arc::clone(metrics));
