@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 
+#[path = "docs/chart.rs"]
+mod chart;
+
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use probekeeper::{

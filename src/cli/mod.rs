@@ -9,6 +9,7 @@ mod policy;
 mod progress;
 mod rules;
 pub mod serve;
+mod verify;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -41,6 +42,11 @@ enum Command {
     Graph(graph::GraphArgs),
     /// Run the admission webhook
     Serve(Box<serve::ServeArgs>),
+    /// Ask the cluster whether its webhooks work
+    ///
+    /// Sends Pods to the API server as dry runs and looks at what becomes of them; nothing is stored. Needs the rights to create and patch Pods in that
+    /// namespace. `helm test` runs this. Exit codes: 0 everything works; 1 something does not; 2 that cannot be told.
+    Verify(verify::VerifyArgs),
     /// List and explain the rules
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -69,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Fix(args) => fix::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Version => print(concat!("probekeeper ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| ExitCode::SUCCESS),

@@ -14,5 +14,6 @@ mod policy_live;
 mod policy_storm;
 mod policy_watch;
 mod verdicts;
+mod verify;
 mod webhook;
 mod workloads;

@@ -66,11 +66,31 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if kindIs "string" .Values.policy -}}
 {{- .Values.policy -}}
 {{- else -}}
-{{- toYaml .Values.policy -}}
+{{- $default := dict "apiVersion" "probekeeper.dev/v1" "kind" "ProbePolicy" "profile" "recommended" -}}
+{{- merge (dict) (default dict .Values.policy) $default | toYaml -}}
 {{- end -}}
 {{- end -}}
 
 {{/* How many replicas there are at least. */}}
 {{- define "probekeeper.minReplicas" -}}
 {{- if .Values.autoscaling.enabled }}{{ int .Values.autoscaling.minReplicas }}{{ else }}{{ int .Values.replicaCount }}{{ end }}
+{{- end -}}
+
+{{/* What ServiceMonitor and PodMonitor share. */}}
+{{- define "probekeeper.scrape" -}}
+interval: {{ .interval }}
+scrapeTimeout: {{ .scrapeTimeout }}
+{{- with .relabelings }}
+relabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The alerts, with this release's names. */}}
+{{- define "probekeeper.alerts" -}}
+{{- .Files.Get "alerts.yaml" | replace "NAMESPACE" .Release.Namespace | replace "DEPLOYMENT" (include "probekeeper.fullname" .) -}}
 {{- end -}}

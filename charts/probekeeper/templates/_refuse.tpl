@@ -2,13 +2,8 @@
 {{- define "probekeeper.refuse" -}}
 {{- $v := .Values -}}
 
-{{- $default := dict "apiVersion" "probekeeper.dev/v1" "kind" "ProbePolicy" "profile" "recommended" -}}
-{{- if $v.existingPolicyConfigMap -}}
-  {{- if not (deepEqual $v.policy $default) -}}
-    {{- fail "probekeeper: policy and existingPolicyConfigMap exclude each other: move the policy into that ConfigMap, or unset existingPolicyConfigMap" -}}
-  {{- end -}}
-{{- else if not $v.policy -}}
-  {{- fail "probekeeper: policy is empty: leave it out for the default, or write one with apiVersion probekeeper.dev/v1 and kind ProbePolicy" -}}
+{{- if and $v.existingPolicyConfigMap (not (kindIs "invalid" $v.policy)) -}}
+  {{- fail "probekeeper: policy and existingPolicyConfigMap exclude each other: move the policy into that ConfigMap, or unset existingPolicyConfigMap" -}}
 {{- end -}}
 {{- $policy := include "probekeeper.policy" . | fromYaml -}}
 {{- if hasKey $policy "Error" -}}
@@ -53,6 +48,15 @@
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
   {{- fail "probekeeper: metrics.serviceMonitor and metrics.podMonitor are both enabled: every sample would be there twice, choose one" -}}
 {{- end -}}
+{{- $alerts := list -}}
+{{- range include "probekeeper.alerts" . | fromYamlArray -}}
+  {{- $alerts = append $alerts .alert -}}
+{{- end -}}
+{{- range $v.metrics.prometheusRule.disabledAlerts -}}
+  {{- if not (has . $alerts) -}}
+    {{- fail (printf "probekeeper: metrics.prometheusRule.disabledAlerts has %s, which is no alert: they are %s" . ($alerts | join ", ")) -}}
+  {{- end -}}
+{{- end -}}
 {{- if and $v.hostNetwork $v.networkPolicy.enabled -}}
   {{- fail "probekeeper: networkPolicy has no effect on pods with hostNetwork: turn one of them off" -}}
 {{- end -}}
@@ -60,7 +64,7 @@
   {{- fail "probekeeper: ports.webhook and ports.ops are the same: choose two" -}}
 {{- end -}}
 
-{{- $owned := list "--listen" "--ops-listen" "--policy" "--tls" "--service" "--validating-configuration" "--mutating-configuration" "--publish-ca" "--client-ca" "--client-subject" "--log-format" "--log-level" -}}
+{{- $owned := list "--listen" "--ops-listen" "--policy" "--tls" "--service" "--validating-configuration" "--mutating-configuration" "--publish-ca" "--log-format" "--log-level" -}}
 {{- range $v.extraArgs -}}
   {{- $flag := splitList "=" . | first -}}
   {{- if has $flag $owned -}}
