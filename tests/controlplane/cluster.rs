@@ -110,6 +110,32 @@ impl Cluster {
         self.dir.join(user)
     }
 
+    /// The kubeconfig of the ServiceAccount `name` of a namespace. There are no tokens for it without a controller, so admin acts in its name.
+    pub(crate) fn service_account(&self, namespace: &str, name: &str) -> PathBuf {
+        let user = json!({ "token": self.token, "as": format!("system:serviceaccount:{namespace}:{name}") });
+        let server = json!({ "server": format!("https://{}", self.address), "certificate-authority": self.dir.join("ca.crt") });
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{ "name": "test", "cluster": server }],
+            "users": [{ "name": "test", "user": user }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
+        });
+        let file = self.folder(namespace).join(format!("{name}.kubeconfig"));
+        std::fs::write(&file, config.to_string()).expect("kubeconfig");
+        file
+    }
+
+    /// The chart's manifests from these templates, for a release whose objects are all called like its namespace.
+    pub(crate) fn rendered(&self, namespace: &str, templates: &[&str]) -> String {
+        let mut helm = Command::new(self.bin.join("helm"));
+        helm.current_dir(env!("CARGO_MANIFEST_DIR")).env("HELM_CONFIG_HOME", self.folder("helm"));
+        helm.args(["template", namespace, "charts/probekeeper", "--namespace", namespace, "--set"]);
+        helm.arg(format!("fullnameOverride={namespace}")).args(templates.iter().flat_map(|&template| ["--show-only", template]));
+        let output = helm.output().expect("helm: run make controlplane");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
     /// A folder for the files of one test.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let folder = self.dir.join("files").join(name);

@@ -74,7 +74,7 @@ impl<'a> Webhook<'a> {
 
     /// Status line and gates of `/readyz?verbose`.
     pub(crate) fn readiness(&self) -> String {
-        ops_get(&self.server.ops, "/readyz?verbose").expect("readiness")
+        self.server.readiness()
     }
 
     /// Whether the metrics hold this line.
@@ -89,7 +89,7 @@ impl<'a> Webhook<'a> {
 
     /// What the server logged.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.server.log).expect("log")
+        self.server.log()
     }
 
     /// Ends the server at once, as the kernel or a lost machine would; the registration stays.
@@ -113,9 +113,7 @@ impl<'a> Webhook<'a> {
 
     /// How many reviews this server has answered.
     pub(crate) fn requests(&self) -> f64 {
-        let text = ops_get(&self.server.ops, "/metrics").expect("metrics");
-        let lines = text.lines().filter(|l| l.starts_with("probekeeper_admission_requests_total{"));
-        lines.map(|l| l.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).expect("a sample")).sum()
+        self.server.sum("probekeeper_admission_requests_total{")
     }
 }
 
@@ -137,8 +135,17 @@ impl Server {
     }
 
     fn start(namespace: &Namespace, folder: &Path, policy: Option<&str>) -> Self {
-        let (listen, ops) = (free_address(), free_address());
         let ca_file = folder.join("webhook-ca.crt");
+        let mut flags = vec!["--tls=self-signed".to_owned(), format!("--ca-out={}", ca_file.display())];
+        flags.extend(policy.map(|policy| format!("--policy={policy}")));
+        let mut server = Self::launch(folder, &namespace.cluster.kubeconfig("probekeeper"), &free_address(), &flags);
+        server.ca = std::fs::read_to_string(&ca_file).expect("file of --ca-out");
+        server
+    }
+
+    /// At this address, with these flags and as this user; waits until the process lives, not until it is ready.
+    pub(crate) fn launch(folder: &Path, kubeconfig: &Path, listen: &str, flags: &[String]) -> Self {
+        let ops = free_address();
         let log_file = folder.join("probekeeper.log");
         let log = std::fs::File::create(&log_file).expect("log file");
         // Prints the server's process id, then waits; the end of its input is this process's end.
@@ -146,19 +153,16 @@ impl Server {
             "exec 3<&0; \"$@\" < /dev/null 3<&- > /dev/null & echo $!; { cat <&3; kill -KILL $!; } > /dev/null 2>&1 & wait %1";
         let mut command = Command::new("bash");
         command.args(["-c", guard, "guard", env!("CARGO_BIN_EXE_probekeeper"), "serve"]);
-        command.args(["--listen", &listen, "--ops-listen", &ops, "--tls", "self-signed", "--log-format", "json"]);
-        command.args(["--drain-delay", "2s"]);
-        command.arg("--ca-out").arg(&ca_file);
-        command.env("KUBECONFIG", namespace.cluster.kubeconfig("probekeeper"));
-        command.args(policy.map(|policy| format!("--policy={policy}")));
+        command.args(["--listen", listen, "--ops-listen", &ops, "--log-format", "json", "--drain-delay", "2s"]);
+        command.args(flags).env("KUBECONFIG", kubeconfig);
         let mut guard = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::from(log)).spawn().expect("bash");
         let mut pid = String::new();
         BufReader::new(guard.stdout.take().expect("piped")).read_line(&mut pid).expect("process id");
         let up = eventually(|| guard.try_wait().expect("wait").is_some() || ops_get(&ops, "/livez").is_some());
         let said = || std::fs::read_to_string(&log_file).unwrap_or_default();
         assert!(up && guard.try_wait().expect("wait").is_none(), "probekeeper serve did not start: {}", said());
-        let ca = std::fs::read_to_string(&ca_file).expect("file of --ca-out");
-        Self { guard, pid: pid.trim().to_owned(), url: format!("https://{listen}"), ops, ca, log: log_file }
+        let pid = pid.trim().to_owned();
+        Self { guard, pid, url: format!("https://{listen}"), ops, ca: String::new(), log: log_file }
     }
 
     pub(crate) fn wait_ready(&self) {
@@ -169,6 +173,23 @@ impl Server {
 
     pub(crate) fn counts(&self, line: &str) -> bool {
         ops_get(&self.ops, "/metrics").is_some_and(|text| text.lines().any(|found| found == line))
+    }
+
+    /// The sum of all samples whose lines start like this.
+    pub(crate) fn sum(&self, start: &str) -> f64 {
+        let text = ops_get(&self.ops, "/metrics").expect("metrics");
+        let lines = text.lines().filter(|line| line.starts_with(start));
+        lines.map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).expect("a sample")).sum()
+    }
+
+    /// Status line and gates of `/readyz?verbose`.
+    pub(crate) fn readiness(&self) -> String {
+        ops_get(&self.ops, "/readyz?verbose").expect("readiness")
+    }
+
+    /// What the server logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("log")
     }
 
     fn signal(&self, signal: &str) {
@@ -247,7 +268,7 @@ pub(crate) struct Registration<'a> {
     namespace: &'a Namespace,
 }
 
-const CONFIGURATIONS: [(&str, &str); 2] =
+pub(crate) const CONFIGURATIONS: [(&str, &str); 2] =
     [("MutatingWebhookConfiguration", "mutate"), ("ValidatingWebhookConfiguration", "validate")];
 
 impl<'a> Registration<'a> {
@@ -311,12 +332,12 @@ impl Drop for Registration<'_> {
     }
 }
 
-fn collection(kind: &str) -> String {
+pub(crate) fn collection(kind: &str) -> String {
     format!("/apis/admissionregistration.k8s.io/v1/{}s", kind.to_lowercase())
 }
 
 /// What the chart installs: Pods and Jobs on CREATE only, no subresources, no wildcards.
-fn rules() -> Value {
+pub(crate) fn rules() -> Value {
     let rule = |group: &str, operations: &[&str], resources: &[&str]| json!({ "apiGroups": [group], "apiVersions": ["v1"], "operations": operations, "resources": resources, "scope": "Namespaced" });
     json!([
         rule("", &["CREATE"], &["pods"]),
@@ -376,7 +397,7 @@ pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
 }
 
 /// A loopback address that was free a moment ago, below 32768: from there on Linux gives ports to outgoing connections, of which there are many here.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let port = 10_000 + ((std::process::id() % 200) * 97 + NEXT.fetch_add(1, Ordering::Relaxed)) % 22_000;
