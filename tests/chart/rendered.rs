@@ -152,6 +152,26 @@ fn further_workloads_of_the_policy_become_rules_of_both_webhooks() {
     }
 }
 
+/// `--help` behind them stops the program after it has read them all, and an unknown flag or value stops it before.
+#[test]
+fn the_program_knows_the_arguments_of_its_containers() {
+    for (name, file) in values() {
+        let objects = objects(&Helm::Four.template(&["--values", &file]));
+        let pods = objects.iter().filter_map(|o| match o["kind"].as_str() {
+            Some("Deployment") => Some(&o["spec"]["template"]["spec"]),
+            Some("Pod") => Some(&o["spec"]),
+            _ => None,
+        });
+        for pod in pods {
+            let args = pod["containers"][0]["args"].as_array().expect("args");
+            let args: Vec<&str> = args.iter().map(|arg| arg.as_str().expect("a string")).collect();
+            assert!(["serve", "verify"].contains(&args[0]), "{name}: {args:?}");
+            assert_eq!(probekeeper(&[args.as_slice(), &["--help"]].concat(), "").code, 0, "{name}: {args:?}");
+            assert_eq!(probekeeper(&[args.as_slice(), &["--unknown", "--help"]].concat(), "").code, 2, "{name}: {args:?}");
+        }
+    }
+}
+
 /// Names, images and namespaces that YAML would take for something else.
 #[test]
 fn awkward_names_stay_strings() {
