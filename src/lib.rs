@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod engine;
+pub mod export;
 pub mod graph;
 pub mod lifecycle;
 pub mod lint;

@@ -8,6 +8,7 @@ mod chart;
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use probekeeper::{
+    export,
     policy::{self, Profile},
     rules::{RULES, RuleDef},
 };
@@ -87,6 +88,45 @@ fn an_index_of_the_rules() {
     }
     page("docs/rules/README.md", &index);
 }
+
+#[test]
+fn what_cel_can_express() {
+    let mut text = VAP.to_owned();
+    for rule in RULES {
+        let how = export::reason(rule.id).map_or_else(|| "exported".to_owned(), |reason| format!("not: it {reason}"));
+        let _ = writeln!(text, "| [{id}](rules/{id}.md) | {how} |", id = rule.id);
+    }
+    page("docs/vap.md", &text);
+}
+
+const VAP: &str = "<!-- Generated from src/export and tests/docs.rs: do not edit. -->
+
+# ValidatingAdmissionPolicy
+
+`probekeeper export vap [--policy FILE]` writes the rules of a policy as ValidatingAdmissionPolicies, which the API server (1.30 or later) evaluates by itself, with
+no webhook. There is at most one for each action, `probekeeper-deny`, `probekeeper-warn` and `probekeeper-audit`, each with its binding. Apply the file with
+`kubectl apply -f`; the same policy gives the same bytes.
+
+A rule is exported when CEL can say exactly what it says; the others stand as comments at the top of the file. Tests compare what the policies say with
+what the engine says of every fixture, on a real API server.
+
+- **What is judged** is what the webhook judges: CREATE of Pods and Jobs, CREATE and UPDATE of the other six kinds; not objects that are being deleted, not mirrors of
+  static pods; sidecars of service meshes left out. Kinds that a policy adds are not exported.
+- **UPDATE**: only what is new or worse than in the old object is denied, by rule, container and probe, with the rule's own measure. What was there before is a warning,
+  from `probekeeper-warn`, in which every rule that denies stands too.
+- **Objects that a controller made** are treated as `ownedObjects` says.
+- **The annotation `probekeeper.dev/allow`** counts, unless the policy forbids it for the rule. The record of what was filled in is read as probekeeper writes it.
+- **Overrides and exemptions**: a rule of which an override speaks, that a rule so overridden would cover, or that an exemption is about, is not exported: the policies would deny what the
+  webhook lets pass.
+- **Nothing is filled in.** Beside the webhook that makes no difference; without it, rules see Kubernetes' own defaults.
+- **Of several denied rules the API server reports the first**, where the webhook lists all with what to write instead. A message names the first place and counts the others.
+- **failurePolicy is Ignore**: an expression that fails (by its cost, say, in a pod of hundreds of containers) denies nothing.
+- The bindings leave out `kube-system`, `kube-node-lease` and namespaces with the label `probekeeper.dev/ignore`.
+- After each change kube-controller-manager checks the types of all expressions once, which takes it some seconds to a minute of one core.
+
+| rule | |
+|---|---|
+";
 
 #[test]
 fn the_schema_of_a_policy() {

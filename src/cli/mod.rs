@@ -2,6 +2,7 @@
 
 mod completions;
 mod explain;
+mod export;
 mod fix;
 mod graph;
 mod lint;
@@ -53,6 +54,9 @@ enum Command {
     /// Check and show policy files
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Write a policy in other forms
+    #[command(subcommand)]
+    Export(export::ExportCommand),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Policy(command) => policy::run(&command),
+        Command::Export(command) => export::run(&command),
         Command::Version => print(concat!("probekeeper ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => completions::run(&args),
     };

@@ -154,8 +154,10 @@ impl<'a> Container<'a> {
 pub const MESH_PORTS: [i64; 2] = [15020, 15021];
 
 /// The sidecars of the common service meshes: their probes are the mesh's own, no author of a workload can change them, and injectors rewrite ports.
+pub const MESH_SIDECARS: [&str; 3] = ["istio-proxy", "linkerd-proxy", "linkerd-debug"];
+
 pub(super) fn is_mesh_sidecar(container: &Container<'_>) -> bool {
-    matches!(&*container.name, "istio-proxy" | "linkerd-proxy" | "linkerd-debug")
+    MESH_SIDECARS.contains(&&*container.name)
 }
 
 /// A declared port.

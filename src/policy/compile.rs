@@ -126,6 +126,16 @@ impl Policy {
         &self.effective
     }
 
+    /// Whether a rule is different for some objects or containers.
+    pub fn is_overridden(&self, rule: &RuleDef) -> bool {
+        self.overrides.speak_of(rule)
+    }
+
+    /// Whether the allow annotation counts for a rule, overrides aside.
+    pub fn allows_annotation(&self, rule: &RuleDef) -> bool {
+        RULES.iter().zip(self.overrides.base()).any(|(def, setting)| *def == rule && setting.allow_annotation())
+    }
+
     /// What holds for a workload and each of its containers.
     pub fn scope(&self, workload: &Workload<'_>) -> Scope<'_> {
         Scope::new(self, workload)

@@ -69,6 +69,11 @@ impl Policy {
         candidates.map(|at| &self.exemptions.list[at]).filter(|exemption| exemption.matcher.fits(workload)).collect()
     }
 
+    /// Whether an exemption is about a rule, for some object, on some day.
+    pub fn is_exempted_somewhere(&self, rule: &RuleDef) -> bool {
+        self.exemptions.list.iter().any(|exemption| exemption.rules.is_empty() || exemption.rules.contains(&rule))
+    }
+
     /// The exemptions that no longer apply.
     pub fn ended_exemptions(&self, today: Date) -> impl Iterator<Item = &Exemption> {
         self.exemptions.list.iter().filter(move |exemption| exemption.has_ended(today))

@@ -123,6 +123,11 @@ impl Overrides {
         self.base.iter().copied()
     }
 
+    /// Whether any override says something about a rule.
+    pub(super) fn speak_of(&self, def: &RuleDef) -> bool {
+        place_of(def).is_some_and(|place| self.list.iter().any(|over| over.rules.iter().any(|patch| patch.rule == place)))
+    }
+
     pub(super) fn built(&self, setting: Setting) -> &BuiltRule {
         &self.built[setting.built as usize]
     }

@@ -5,6 +5,7 @@
 mod baseline;
 mod ci;
 mod explain;
+mod export;
 mod fix;
 mod formats;
 mod graph;

@@ -3,17 +3,24 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod api_server;
 mod certificates;
 mod cluster;
+#[path = "../../fuzz/src/checks/contract.rs"]
+#[allow(dead_code)] // it serves other tests too
 mod contract;
 mod examples;
 mod failure;
 mod fix;
+#[path = "../properties/generate.rs"]
+#[allow(dead_code)] // it serves other tests too
+mod generate;
 mod hazards;
 mod http;
 mod policy_live;
 mod policy_storm;
 mod policy_watch;
+mod vap;
 mod verdicts;
 mod verify;
 mod webhook;

@@ -127,7 +127,7 @@ done
 if [ "$controllers" = --controllers ]; then
   run controllers "$bin/kube-controller-manager" --kubeconfig="$dir/manager" --bind-address=127.0.0.1 --secure-port=0 --leader-elect=false \
     --use-service-account-credentials=true --kube-api-qps=500 --kube-api-burst=1000 --concurrent-deployment-syncs=2 \
-    --controllers=deployment-controller,replicaset-controller,replicationcontroller-controller,statefulset-controller,daemonset-controller,job-controller,cronjob-controller,serviceaccount-controller
+    --controllers=deployment-controller,replicaset-controller,replicationcontroller-controller,statefulset-controller,daemonset-controller,job-controller,cronjob-controller,validatingadmissionpolicy-status-controller,serviceaccount-controller
 fi
 
 echo ready

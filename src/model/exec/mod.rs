@@ -201,20 +201,22 @@ pub struct HttpCall {
 
 /// PostgreSQL, MySQL, Redis, MongoDB, Cassandra, Kafka, RabbitMQ, memcached, SQL Server, Oracle by their well-known ports.
 pub fn data_store(port: i64) -> Option<&'static str> {
-    Some(match port {
-        5432 => "PostgreSQL",
-        3306 => "MySQL",
-        6379 => "Redis",
-        27017 => "MongoDB",
-        9042 => "Cassandra",
-        9092 => "Kafka",
-        5672 => "RabbitMQ",
-        11211 => "memcached",
-        1433 => "SQL Server",
-        1521 => "Oracle",
-        _ => return None,
-    })
+    DATA_STORES.iter().find(|(known, _)| *known == port).map(|(_, name)| *name)
 }
+
+/// The well-known ports of databases, caches and brokers.
+pub const DATA_STORES: [(i64, &str); 10] = [
+    (5432, "PostgreSQL"),
+    (3306, "MySQL"),
+    (6379, "Redis"),
+    (27017, "MongoDB"),
+    (9042, "Cassandra"),
+    (9092, "Kafka"),
+    (5672, "RabbitMQ"),
+    (11211, "memcached"),
+    (1433, "SQL Server"),
+    (1521, "Oracle"),
+];
 
 /// Finds the programs that a command runs.
 struct Walk<'e> {
