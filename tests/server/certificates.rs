@@ -1,6 +1,7 @@
 //! Which certificate is served, and what is refused.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use probekeeper::lifecycle::Gates;
@@ -11,6 +12,7 @@ use tokio::time::sleep;
 
 use crate::client::Client;
 use crate::fixture::{Fixture, issue, pair};
+use crate::process::{Process, REVIEW};
 
 #[test]
 fn what_is_not_a_pair_is_refused_with_the_file_and_the_cure() {
@@ -91,6 +93,37 @@ async fn files_are_followed_as_a_pair_and_running_connections_stay() {
     assert!(Client::try_connect(&fixture).await.is_err(), "new handshakes are signed by the new authority");
     assert_eq!(running.post("/validate", "{}").await.status, 200);
     keeping.abort();
+}
+
+#[tokio::test]
+async fn what_the_development_script_makes_is_served_and_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    make(folder.path());
+    let ca = std::fs::read_to_string(path("ca.crt")).unwrap();
+    // The file in which a self-signed CA would be looked for.
+    std::fs::copy(path("ca.crt"), path("ca.pem")).unwrap();
+    let files = format!("files:{},{}", path("tls.crt").display(), path("tls.key").display());
+    let process = Process::start(folder.path(), &["--tls", &files, "--certificate-check", "50ms"]).await;
+    assert_eq!(process.connect().await.post("/validate", REVIEW).await.status, 200);
+
+    make(folder.path());
+    process.counted("probekeeper_certificate_reload_total{result=\"ok\"} 1").await;
+    assert_eq!(std::fs::read_to_string(path("ca.crt")).unwrap(), ca, "clients need not be told");
+    assert_eq!(process.connect().await.post("/validate", REVIEW).await.status, 200);
+
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
+    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.retain(|name| name != "dev");
+    names.sort();
+    assert_eq!(names, [".gitignore", "README.md", "cert-manager.yaml", "make.sh"], "and no key");
+}
+
+/// Runs `certs/make.sh` for this folder.
+pub(crate) fn make(folder: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs/make.sh");
+    let output = Command::new(script).arg(folder).output().expect("certs/make.sh");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn write(folder: &Path, certificate: &Issued, key: &Issued) -> PairFiles {
