@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::helm::{objects, root};
+use crate::helm::{Helm, objects, probekeeper, root};
 
 #[test]
 fn the_chart_is_of_the_version_of_the_program() {
@@ -45,4 +45,36 @@ fn what_builds_a_release_is_pinned() {
         }
     }
     assert!(uses > 10, "{uses}");
+}
+
+/// The values with which everything warns are complete, are accepted, and leave only the rule denying by which `helm test` sees that rejecting works.
+#[test]
+fn the_runbooks_first_days_warn_for_all_that_would_be_denied() {
+    let runbook = fs::read_to_string(root().join("docs/runbook.md")).expect("docs/runbook.md");
+    let (_, section) = runbook.split_once("## First days in warn").expect("the section");
+    let values = section.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("values");
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let file = folder.path().join("values.yaml");
+    fs::write(&file, values).expect("written");
+    Helm::Four.template(&["--values", &file.to_string_lossy()]);
+
+    let policy = &objects(values)[0]["policy"];
+    assert_eq!(policy["profile"], "recommended");
+    let rules = policy["rules"].as_object().expect("rules");
+    assert!(rules.values().all(|action| action == "warn"), "{rules:?}");
+    let list = probekeeper(&["rules", "list"], "").ok().stdout;
+    let denying: Vec<&str> = list
+        .lines()
+        .skip(1)
+        .filter_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [rule, _, "deny", _] if !rules.contains_key(rule) => Some(rule),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(denying, ["unknown-port-name"]);
+    for rule in rules.keys() {
+        let line =
+            list.lines().find(|line| line.split_whitespace().next() == Some(rule)).unwrap_or_else(|| panic!("no rule {rule}"));
+        assert_eq!(line.split_whitespace().nth(2), Some("deny"), "{line}");
+    }
 }
