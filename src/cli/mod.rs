@@ -95,8 +95,11 @@ pub fn main() -> ExitCode {
 
 fn chain(error: &anyhow::Error) -> String {
     let links: Vec<String> = error.chain().map(ToString::to_string).collect();
-    // The number says no more than the words before it.
-    links.join(": ").split(" (os error").next().unwrap_or_default().to_owned()
+    // The number says no more than the words before it. What comes after it may be the cure.
+    let joined = links.join(": ");
+    let mut parts = joined.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once(')').map_or("", |(_, rest)| rest))
 }
 
 /// Exit code of a run that failed itself, apart from anything it found.

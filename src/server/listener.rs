@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::connections::{Connection, Connections, Cut};
 use super::queue::Queue;
 use super::tls::Acceptor;
-use super::{Judge, Limits, request};
+use super::{Judge, Limits, clients, request};
 use crate::telemetry::metrics::Metrics;
 
 /// Connections that the kernel holds for us while the accept loop is away. It turns in microseconds; 1024 rides out a burst of handshakes.
@@ -248,7 +248,7 @@ impl<J: Judge> Task<J> {
             tokio::select! {
                 biased;
                 accepted = handshake.as_mut() => return accepted.map_err(|error| {
-                    server.metrics.handshake("failed");
+                    server.metrics.handshake(if clients::is_refusal(&error) { "client_refused" } else { "failed" });
                     tracing::debug!(%error, "TLS handshake failed");
                     Cut::HandshakeFailed
                 }),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::admission::{Admission, Answer, Route};
 
+pub mod clients;
 mod connections;
 pub mod listener;
 pub mod ops;

@@ -1,4 +1,4 @@
-//! TLS of the webhook port, and the only file that names rustls: which certificate is served, from where it comes, and how it is replaced.
+//! TLS of the webhook port: which certificate is served, from where it comes, and how it is replaced.
 
 use std::fmt;
 use std::future::Future;
@@ -13,7 +13,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, InconsistentKeys, ServerConfig, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +22,7 @@ use tokio::time::sleep;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::clients::Clients;
 use crate::lifecycle::Gate;
 use crate::pki;
 use crate::telemetry::metrics::Metrics;
@@ -135,6 +136,7 @@ pub enum PairError {
 #[derive(Debug, Clone)]
 pub struct Served {
     pair: Arc<ArcSwapOption<Pair>>,
+    clients: Option<Clients>,
     metrics: Arc<Metrics>,
 }
 
@@ -163,7 +165,18 @@ impl Served {
 
     /// Starts with nothing: handshakes fail until there is a pair.
     pub fn empty(metrics: Arc<Metrics>) -> Self {
-        Self { pair: Arc::default(), metrics }
+        Self { pair: Arc::default(), clients: None, metrics }
+    }
+
+    /// Lets in only these clients.
+    #[must_use]
+    pub fn only_to(self, clients: Clients) -> Self {
+        Self { clients: Some(clients), ..self }
+    }
+
+    /// Whom it is served to, if not to everybody.
+    pub fn clients(&self) -> Option<&Clients> {
+        self.clients.as_ref()
     }
 
     /// Serves `pair` from the next handshake on.
@@ -222,7 +235,8 @@ impl Served {
     pub async fn confirm(&self, listening: SocketAddr, gate: &Gate) {
         loop {
             let current = self.current();
-            match serves(listening, current.as_ref().map_or(&[], |pair| pair.leaf())).await {
+            let leaf = current.as_ref().map_or(&[][..], |pair| pair.leaf());
+            match shown(listening, leaf, self.clients.as_ref()).await {
                 Ok(()) => return gate.open(),
                 Err(error) => tracing::warn!(error, "the TLS port does not serve the certificate yet"),
             }
@@ -237,14 +251,23 @@ impl Served {
 
     /// Ends TLS with whatever is served at that moment: TLS 1.2 and 1.3, HTTP/1.1, with or without ALPN, under any name.
     pub fn acceptor(&self) -> Result<Acceptor, rustls::Error> {
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(self.clone()));
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+        let builder = match &self.clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::new(clients.clone())),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // Resumption without keeping sessions: an API server opens up to 25 connections at once, and a resumed one skips the signature.
-        config.ticketer = ring::Ticketer::new()?;
-        config.send_tls13_tickets = 1;
+        if self.clients.is_some() {
+            // A resumed session would be let in by a CA that may have been replaced since: every connection shows its certificate.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            // Resumption without keeping sessions: an API server opens up to 25 connections at once, and a resumed one skips the signature.
+            config.ticketer = ring::Ticketer::new()?;
+            config.send_tls13_tickets = 1;
+        }
         Ok(Acceptor { inner: TlsAcceptor::from(Arc::new(config)) })
     }
 }
@@ -272,13 +295,21 @@ impl Acceptor {
 
 /// Connects to the server at `listening` as a client and says whether it serves `leaf`. Ends after the handshake.
 pub async fn serves(listening: SocketAddr, leaf: &[u8]) -> Result<(), String> {
+    shown(listening, leaf, None).await
+}
+
+/// The same, as somebody whom `clients` lets in.
+async fn shown(listening: SocketAddr, leaf: &[u8], clients: Option<&Clients>) -> Result<(), String> {
     let provider = provider();
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Exactly { leaf: leaf.to_vec(), provider }))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(Exactly { leaf: leaf.to_vec(), provider }));
+    let config = match clients {
+        Some(clients) => builder.with_client_cert_resolver(clients.own()),
+        None => builder.with_no_client_auth(),
+    };
     let ip = match listening.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         // An unspecified IPv6 socket takes IPv4 too, and 127.0.0.1 exists where ::1 may not.
@@ -297,7 +328,7 @@ pub async fn serves(listening: SocketAddr, leaf: &[u8]) -> Result<(), String> {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 

@@ -45,6 +45,7 @@ pub struct Metrics {
     connections_closed: Family<Reason, Counter>,
     certificate_not_after: Family<Which, Gauge>,
     certificate_reloads: Family<Outcomes, Counter>,
+    client_ca_reloads: Family<Outcomes, Counter>,
     in_force: InForce,
     certificate_actions: Family<Action, Counter>,
     ca_bundle_in_sync: Family<Configuration, Gauge>,
@@ -87,6 +88,7 @@ impl Metrics {
             connections_closed: Family::default(),
             certificate_not_after: Family::default(),
             certificate_reloads: Family::default(),
+            client_ca_reloads: Family::default(),
             in_force,
             certificate_actions: Family::default(),
             ca_bundle_in_sync: Family::default(),
@@ -122,6 +124,7 @@ impl Metrics {
             metrics.certificate_not_after.clone(),
         );
         registry.register("certificate_reload", "Attempts to load a changed certificate", metrics.certificate_reloads.clone());
+        registry.register("client_ca_reload", "Attempts to load a changed CA of the clients", metrics.client_ca_reloads.clone());
         registry.register(
             "certificate_actions",
             "Steps in keeping certificates, the CA Secret and the published CA, by result",
@@ -208,7 +211,7 @@ impl Metrics {
         self.policy_read.set(seconds_since_1970(SystemTime::now()));
     }
 
-    /// A TLS handshake ended: `ok`, `failed` or `timeout`.
+    /// A TLS handshake ended: `ok`, `client_refused` (no certificate, or not one that is let in), `failed` or `timeout`.
     pub fn handshake(&self, result: &'static str) {
         self.handshakes.get_or_create(&Outcomes { result }).inc();
     }
@@ -248,6 +251,11 @@ impl Metrics {
     /// A changed certificate was taken (`ok`) or refused (`failed`).
     pub fn certificate_reload(&self, result: &'static str) {
         self.certificate_reloads.get_or_create(&Outcomes { result }).inc();
+    }
+
+    /// A changed CA of the clients was taken (`ok`) or refused (`failed`).
+    pub fn client_ca_reload(&self, result: &'static str) {
+        self.client_ca_reloads.get_or_create(&Outcomes { result }).inc();
     }
 }
 

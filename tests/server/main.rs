@@ -6,6 +6,7 @@ mod abuse;
 mod answers;
 mod certificates;
 mod client;
+mod clients;
 mod draining;
 mod ending;
 mod fixture;

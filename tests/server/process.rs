@@ -157,7 +157,13 @@ fn what_keeps_it_from_starting_is_one_line_and_exit_code_2() {
     for (flags, expected) in [
         (["--listen", &address], format!("cannot listen on {address}; free the port or choose another with --listen")),
         (["--ops-listen", &address], format!("cannot listen on {address}; free the port or choose another with --ops-listen")),
-        (["--tls", &format!("files:{},{}", path("crt"), path("no-key"))], format!("cannot read {}", path("no-key"))),
+        (
+            ["--tls", &format!("files:{},{}", path("crt"), path("no-key"))],
+            format!(
+                "cannot read {}: No such file or directory; mount the file or correct --tls files:CERT,KEY\n",
+                path("no-key")
+            ),
+        ),
         (
             ["--tls", &format!("files:{},{}", path("crt"), path("other-key"))],
             format!("the key in {} does not belong", path("other-key")),

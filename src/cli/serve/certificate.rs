@@ -16,6 +16,7 @@ use crate::pki::issue;
 use crate::pki::keep::{Gating, Keeper, Settings};
 use crate::pki::publish::{Publisher, Trusted, signed_by};
 use crate::quantity;
+use crate::server::clients::Clients;
 use crate::server::tls::{Follow, Pair, PairFiles, Served};
 use crate::telemetry::metrics::Metrics;
 
@@ -46,6 +47,12 @@ pub struct CertificateArgs {
     /// With files: the CA of the certificate, to be kept in the webhook configurations
     #[arg(long, env = "PROBEKEEPER_PUBLISH_CA", value_name = "FILE")]
     pub publish_ca: Option<PathBuf>,
+    /// Let in only clients with a certificate that a CA in this file signed, followed without a restart
+    #[arg(long, env = "PROBEKEEPER_CLIENT_CA", value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// With --client-ca: a common name that is let in; may be repeated. Without it every certificate of that CA is good
+    #[arg(long, value_name = "NAME", requires = "client_ca")]
+    pub client_subject: Vec<String>,
     /// Life of a managed CA; the next one is made after two thirds
     #[arg(long, hide = true, default_value = "8760h", value_name = "DURATION", value_parser = quantity::duration)]
     pub ca_lifetime: Duration,
@@ -123,8 +130,12 @@ impl CertificateArgs {
     /// What is served at first. Nothing yet if the certificate comes from the cluster.
     pub(super) fn start(&self, metrics: &Arc<Metrics>) -> anyhow::Result<Served> {
         check(self)?;
+        let mut served = Served::empty(Arc::clone(metrics));
+        if let Some(file) = &self.client_ca {
+            served = served.only_to(Clients::from_file(file.clone(), self.client_subject.clone())?);
+        }
         let pair = match &self.tls {
-            TlsSource::Managed(_) => return Ok(Served::empty(Arc::clone(metrics))),
+            TlsSource::Managed(_) => return Ok(served),
             TlsSource::Files(files) => Pair::from_files(files)?,
             TlsSource::SelfSigned => {
                 let issued = issue::development(None, SystemTime::now()).context("cannot make a certificate")?;
@@ -134,7 +145,8 @@ impl CertificateArgs {
                 Pair::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes(), ("the certificate", "its key"))?
             }
         };
-        Ok(Served::new(pair, Arc::clone(metrics)))
+        served.swap(pair);
+        Ok(served)
     }
 
     /// Keeps the certificate for as long as the process runs, and opens the gates of readiness that depend on it.
@@ -147,6 +159,10 @@ impl CertificateArgs {
     ) -> anyhow::Result<()> {
         let certificate = gates.add("certificate", "no certificate yet");
         let own_port = gates.add("own-port", "the TLS port has not been seen to serve the certificate");
+        if let Some(clients) = served.clients() {
+            let interval = self.certificate_check.unwrap_or(FILE_POLL);
+            tokio::spawn(clients.clone().follow(interval, Arc::clone(metrics)));
+        }
         match &self.tls {
             TlsSource::SelfSigned => {
                 certificate.open();
