@@ -109,3 +109,29 @@ fn rules_know_no_front() {
         }
     }
 }
+
+/// Nothing is asked for over the network but the API server, and no program is started.
+#[test]
+fn only_the_api_server_is_called() {
+    only_in(&["cluster/mod.rs"], &["Client::try_from", "Client::try_default", "Client::new(", "ClientBuilder"]);
+    // The server looks at its own port, by address.
+    only_in(&["server/tls.rs"], &["TcpStream::connect", "TcpSocket::new"]);
+    let nowhere = [
+        "UdpSocket",
+        "UnixStream",
+        "UnixDatagram",
+        "lookup_host",
+        "ToSocketAddrs",
+        "hyper::client",
+        "hyper_util::client",
+        "process::Command",
+    ];
+    only_in(&[], &nowhere);
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).expect("manifest");
+    let of_program = manifest.split("[dev-dependencies]").next().expect("a part");
+    for client in ["reqwest", "ureq", "hyper-rustls", "hyper-tls", "isahc", "attohttpc", "curl", "opentelemetry", "sentry"] {
+        assert!(!of_program.contains(&format!("\n{client} ")), "{client} calls somebody");
+    }
+    let own = of_program.lines().filter(|line| line.starts_with("hyper")).collect::<String>();
+    assert!(own.contains("\"server\"") && !own.contains("client"), "{own}");
+}

@@ -4,10 +4,12 @@
 
 mod abuse;
 mod answers;
+mod canaries;
 mod certificates;
 mod client;
 mod clients;
 mod draining;
+mod egress;
 mod ending;
 mod fixture;
 mod flood;
