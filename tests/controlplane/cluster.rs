@@ -62,6 +62,11 @@ impl Cluster {
         Box::leak(Box::new(Self::start(&[])))
     }
 
+    /// One of whose API server's flags a test makes something.
+    pub(crate) fn with_flag(flag: &str) -> &'static Self {
+        Box::leak(Box::new(Self::start(&[flag])))
+    }
+
     fn start(flags: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let bin = std::env::var_os("KUBEBUILDER_ASSETS").map_or_else(|| root.join("target/controlplane/bin"), PathBuf::from);

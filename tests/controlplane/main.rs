@@ -5,6 +5,7 @@
 
 mod api_server;
 mod certificates;
+mod clients;
 mod cluster;
 #[path = "../../fuzz/src/checks/contract.rs"]
 #[allow(dead_code)] // it serves other tests too

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# up.sh BIN DIR [--controllers]: runs etcd and kube-apiserver from BIN on loopback until its standard input ends, with everything they write under DIR,
-# which is removed at the end. No root, no network and no other tool are needed. --controllers adds kube-controller-manager.
+# up.sh BIN DIR [--controllers] [API-SERVER-FLAG...]: runs etcd and kube-apiserver from BIN on loopback until its standard input ends, with everything they
+# write under DIR, which is removed at the end. No root, no network and no other tool are needed. --controllers adds kube-controller-manager; the flags
+# are given to kube-apiserver.
 #
 # Prints "ready" when the API server answers. The line "restart" on its input kills the API server and starts it again, with the same port and data;
 # "restarted" is printed when it answers. By then DIR holds
@@ -13,7 +14,10 @@
 # A reader of a pipe notices the writer's death, however it dies: so nothing here outlives the test or demo that holds the other end.
 set -euo pipefail
 umask 077
-bin=$1 dir=$2 controllers=${3:-}
+bin=$1 dir=$2 controllers=
+shift 2
+[ "${1:-}" != --controllers ] || { controllers=$1; shift; }
+api_server_flags=("$@")
 for b in etcd kube-apiserver kubectl ${controllers:+kube-controller-manager}; do
   [ -x "$bin/$b" ] || { echo "probekeeper: $bin/$b is missing: run make controlplane" >&2; exit 1; }
 done
@@ -76,7 +80,7 @@ api_server() {
     --cert-dir="$dir/pki" --token-auth-file="$dir/tokens.csv" --authorization-mode=RBAC --allow-privileged=true \
     --service-cluster-ip-range=10.0.0.0/24 --service-account-issuer=https://kubernetes.default.svc \
     --service-account-key-file="$dir/pki/apiserver.crt" --service-account-signing-key-file="$dir/pki/apiserver.key" \
-    --disable-admission-plugins=ServiceAccount
+    --disable-admission-plugins=ServiceAccount "${api_server_flags[@]}"
 }
 
 # Whether the API server gets ready within a minute.
