@@ -3,7 +3,7 @@
 use super::{Container, Handler, HttpGet, PortRef, Probe, Text};
 
 /// Whether two probes of one container ask the same question of the same target: ports by number after resolving names, default path and scheme,
-/// headers by name without regard to case and order, command word by word, gRPC service.
+/// headers by name without regard to case and order (but for the values of one name), command word by word, gRPC service.
 pub fn same_check(container: &Container<'_>, one: &Probe<'_>, other: &Probe<'_>) -> bool {
     match (one.handler(), other.handler()) {
         (Some(Handler::HttpGet(a)), Some(Handler::HttpGet(b))) => {
@@ -80,7 +80,8 @@ fn same_headers(a: &HttpGet<'_>, b: &HttpGet<'_>) -> bool {
     let sorted = |http: &HttpGet<'_>| {
         let mut headers: Vec<_> =
             http.http_headers.iter().map(|header| (header.name.to_ascii_lowercase(), header.value.to_string())).collect();
-        headers.sort();
+        // Go sends the names sorted, and the values of one name in the order in which they were written.
+        headers.sort_by(|(one, _), (other, _)| one.cmp(other));
         headers
     };
     sorted(a) == sorted(b)

@@ -8,6 +8,7 @@ mod apiserver;
 mod contract;
 mod generate;
 mod parity;
+mod same_check;
 
 use std::sync::Arc;
 
