@@ -8,16 +8,17 @@ use std::{
 use jiff::civil::Date;
 
 use super::{
-    Answer, Outcome, Route, config_map,
+    Answer, Outcome, Route,
+    change::Change,
+    config_map,
     response::{self, AuditAnnotations, Response},
-    review::{API_VERSION, Decoded, KIND, NoObject, Raw, Request, same_template},
+    review::{API_VERSION, Decoded, KIND, NoObject, Raw, Request},
 };
 use crate::{
     clock,
-    engine::{decide, defaults, evaluate, patch},
-    model::{Annotations, Kinds, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
+    engine::{Past, decide, defaults, evaluate, patch},
+    model::{Annotations, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
     policy::{Action, ConfigMapName, OnInternalError, OwnedObjects, Policy, PolicyStore},
-    rules::Finding,
 };
 
 /// Judges AdmissionReviews by the policy in force.
@@ -178,35 +179,24 @@ impl Judgement<'_> {
         if request.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()) {
             workload.metadata.namespace.clone_from(&request.namespace);
         }
-        let old =
-            Old { raw: request.old_object.map(serde_json::value::RawValue::get), create: self.create, kinds: &self.policy.kinds };
+        let change = (!self.create).then_some(Change {
+            text: self.text,
+            old: request.old_object,
+            options: request.options,
+            workload: &workload,
+            kinds: &self.policy.kinds,
+        });
         if route == Route::Mutate {
-            return mutate(self.policy, &workload, &old, self.text, outcome);
+            return mutate(self.policy, &workload, change.as_ref(), self.text, outcome);
         }
-        validate(self.policy, &workload, &old, (self.today)(), outcome)
-    }
-}
-
-/// The object as it was, decoded only when an answer needs it.
-struct Old<'a> {
-    raw: Option<&'a str>,
-    create: bool,
-    kinds: &'a Kinds,
-}
-
-impl<'a> Old<'a> {
-    fn workload(&self) -> Option<Workload<'a>> {
-        if self.create {
-            return None;
-        }
-        Workload::read(self.raw?, self.kinds).ok().flatten()
+        validate(self.policy, &workload, change.as_ref(), (self.today)(), outcome)
     }
 }
 
 fn validate(
     policy: &Policy,
     workload: &Workload<'_>,
-    old: &Old<'_>,
+    change: Option<&Change<'_>>,
     today: Date,
     outcome: &mut Outcome,
 ) -> Result<Response<'static>, Fault> {
@@ -218,8 +208,14 @@ fn validate(
     let evaluation = evaluate(policy, workload, today);
     outcome.rule_errors = evaluation.rule_errors;
     let would_deny = evaluation.findings.iter().any(|finding| finding.action == Action::Deny);
-    let before = if would_deny && !owned && !old.create { Some(findings_before(policy, old, today)?) } else { None };
-    let verdict = decide(evaluation.findings, before.as_deref(), owned);
+    let mut before = Vec::new();
+    let past = match change {
+        _ if owned => Past::Owned,
+        // Only where something would be denied does it matter what was there.
+        Some(change) if would_deny => change.past(policy, &mut before)?,
+        _ => Past::None,
+    };
+    let verdict = decide(evaluation.findings, past);
 
     let mut response = Response::allow("");
     response.warnings = response::warnings(&verdict);
@@ -228,6 +224,7 @@ fn validate(
         findings: response::audited(&verdict),
         exempted: response::audited_exemptions(&evaluation.exempted),
         filled: String::new(),
+        rollback: if matches!(past, Past::RolledBack(_)) { "kubectl rollout undo" } else { "" },
     });
     outcome.exempted = evaluation.exempted.iter().map(|exempted| exempted.finding.rule.id).collect();
     outcome.findings = verdict.judged.iter().map(|judged| (judged.finding.rule.id, judged.finding.action.name())).collect();
@@ -254,34 +251,24 @@ fn validate(
     Ok(response)
 }
 
-/// What the old object had. Where that cannot be told, an old violation would look new: a fault of ours, not a reason to deny.
-fn findings_before(policy: &Policy, old: &Old<'_>, today: Date) -> Result<Vec<Finding>, Fault> {
-    let workload = old.workload().ok_or_else(|| Fault("the old object cannot be read".to_owned()))?;
-    let evaluation = evaluate(policy, &workload, today);
-    match evaluation.rule_errors.first() {
-        Some(rule) => Err(Fault(format!("rule {rule} failed on the old object"))),
-        None => Ok(evaluation.findings),
-    }
-}
-
 fn mutate(
     policy: &Policy,
     workload: &Workload<'_>,
-    old: &Old<'_>,
+    change: Option<&Change<'_>>,
     text: &str,
     outcome: &mut Outcome,
 ) -> Result<Response<'static>, Fault> {
     if workload.owner() != Owner::None || workload.declines_defaults() {
         return Ok(Response::allow(""));
     }
-    let before = old.workload();
-    if !old.create && before.is_none() {
+    let before = change.and_then(Change::before);
+    if change.is_some() && before.is_none() {
         // Without the old object nothing tells whether the template changed.
         return Ok(Response::allow(""));
     }
     let texts = WitnessTexts::of(workload, before.as_ref());
     let witnesses = Witnesses::live(workload, before.as_ref(), &texts);
-    let plan = defaults::plan(policy, workload, &witnesses, old.create);
+    let plan = defaults::plan(policy, workload, &witnesses, change.is_none());
     if plan.is_empty() || !workload.has_metadata {
         return Ok(Response::allow(""));
     }
@@ -289,7 +276,8 @@ fn mutate(
     let request = raw.request.ok_or_else(|| Fault("the review has no request".to_owned()))?;
     let object = request.object.ok_or_else(|| Fault("the review has no object".to_owned()))?;
     // Patching an unchanged template would start a rollout for someone else's change of a label (H5).
-    if !old.create && request.old_object.is_none_or(|before| same_template(object, before, workload.template_pointer())) {
+    // And what a rollback brings back is what ran before: another template would be another revision.
+    if change.is_some_and(|change| change.keeps_template(object) || change.rolls_back(object)) {
         return Ok(Response::allow(""));
     }
     let operations =

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+mod change;
 mod config_map;
 mod handler;
 mod response;

@@ -58,6 +58,9 @@ pub(super) struct AuditAnnotations {
     pub(super) exempted: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) filled: String,
+    /// Empty, or what the change was taken for.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) rollback: &'static str,
 }
 
 #[derive(Serialize)]
@@ -144,6 +147,7 @@ pub(super) fn warnings(verdict: &Verdict) -> Vec<String> {
         let Judged { finding, demoted } = judged;
         let reason = match demoted {
             Some(Demotion::AlreadyThere) => " (not denied: it was there before)",
+            Some(Demotion::RolledBack) => " (not denied: a rollback)",
             Some(Demotion::Owned) => " (not denied: made by a controller)",
             None => "",
         };

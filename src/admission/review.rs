@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::model::{Object, Text, at_pointer};
+use crate::model::{Object, Text};
 
 /// The only version and kind that is spoken.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -40,6 +40,8 @@ pub(super) struct Request<'a, O> {
     /// Left raw: most answers do not need it.
     #[serde(borrow, default)]
     pub(super) old_object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) options: Option<&'a RawValue>,
 }
 
 /// The object decoded: the common way.
@@ -53,16 +55,7 @@ pub(super) struct NoObject;
 impl<'a, O> Request<'a, O> {
     /// The request and its object.
     pub(super) fn split(self) -> (Request<'a, NoObject>, Option<O>) {
-        let Self { uid, sub_resource, operation, name, namespace, object, old_object } = self;
-        (Request { uid, sub_resource, operation, name, namespace, object: None, old_object }, object)
-    }
-}
-
-/// Whether two objects have the same pod template at a pointer. The API server serialises both the same way, so the bytes tell; what cannot be read counts as
-/// the same, because a template that did not change is never patched.
-pub(super) fn same_template(new: &RawValue, old: &RawValue, pointer: &str) -> bool {
-    match (at_pointer(new.get(), pointer), at_pointer(old.get(), pointer)) {
-        (Some(new), Some(old)) => new == old,
-        _ => true,
+        let Self { uid, sub_resource, operation, name, namespace, object, old_object, options } = self;
+        (Request { uid, sub_resource, operation, name, namespace, object: None, old_object, options }, object)
     }
 }

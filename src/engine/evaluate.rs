@@ -78,6 +78,13 @@ pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Arou
     Evaluation { findings, exempted, rule_errors }
 }
 
+/// Everything that the rules say, with nothing taken out, and the rules that panicked.
+pub(super) fn raw_findings_of(policy: &Policy, workload: &Workload<'_>) -> (Vec<Finding>, Vec<&'static str>) {
+    let scope = policy.scope(workload);
+    let forbidden = forbidden(&scope, workload, &Allow::of(workload));
+    raw_findings(&scope, &Context { workload, around: None, forbidden: &forbidden })
+}
+
 /// Runs every rule that is on, in the order of the catalogue.
 fn raw_findings(scope: &Scope<'_>, cx: &Context<'_>) -> (Vec<Finding>, Vec<&'static str>) {
     let mut out = Findings::default();

@@ -1,5 +1,7 @@
 //! Findings to a verdict.
 
+use std::cmp::Reverse;
+
 use crate::{policy::Action, rules::Finding};
 
 /// Why a finding that the policy would deny is only a warning.
@@ -7,6 +9,8 @@ use crate::{policy::Action, rules::Finding};
 pub enum Demotion {
     /// The old object had it already, no less bad: an unrelated change must pass.
     AlreadyThere,
+    /// It comes with an old revision that `kubectl rollout undo` brings back: in an emergency the way back must be open.
+    RolledBack,
     /// A controller made the object, and the controller's own object is judged: denying the child would only hang it.
     Owned,
 }
@@ -39,33 +43,76 @@ impl Verdict {
     }
 }
 
-/// Decides what becomes of each finding. `old` are the findings of the object as it was (UPDATE); `owned` says that a judged controller made it.
-pub fn decide(findings: Vec<Finding>, old: Option<&[Finding]>, owned: bool) -> Verdict {
-    let mut judged: Vec<Judged> = findings
-        .into_iter()
-        .map(|mut finding| {
-            let demoted = match finding.action {
-                Action::Deny if owned => Some(Demotion::Owned),
-                Action::Deny if old.is_some_and(|old| was_there(&finding, old)) => Some(Demotion::AlreadyThere),
-                _ => None,
-            };
-            if demoted.is_some() {
-                finding.action = Action::Warn;
-            }
-            Judged { finding, demoted }
-        })
-        .collect();
-    judged.sort_by_key(|judged| std::cmp::Reverse(judged.finding.action));
+/// What is known of an object's past.
+#[derive(Debug, Clone, Copy)]
+pub enum Past<'f> {
+    /// There is none: everything is new.
+    None,
+    /// A controller made it, whose own object is judged.
+    Owned,
+    /// It was there, and nothing that is judged has changed.
+    Unchanged,
+    /// It was there with these [findings](super::findings_before).
+    Had(&'f [Finding]),
+    /// The same, and what is new was there in an older revision.
+    RolledBack(&'f [Finding]),
+}
+
+/// Decides what becomes of each finding.
+pub fn decide(mut findings: Vec<Finding>, past: Past<'_>) -> Verdict {
+    // The worst first, and stable: so the order of evaluation stays within what is equally severe.
+    let mut order: Vec<usize> = (0..findings.len()).collect();
+    order.sort_by_key(|at| Reverse(findings[*at].badness));
+    let mut before = Before::new(past);
+    let mut demotions = vec![None; findings.len()];
+    for at in order {
+        let finding = &mut findings[at];
+        if finding.action != Action::Deny {
+            continue;
+        }
+        demotions[at] = match past {
+            Past::None => None,
+            Past::Owned => Some(Demotion::Owned),
+            Past::Unchanged => Some(Demotion::AlreadyThere),
+            Past::Had(_) => before.takes(finding).then_some(Demotion::AlreadyThere),
+            Past::RolledBack(_) if before.takes(finding) => Some(Demotion::AlreadyThere),
+            Past::RolledBack(_) => Some(Demotion::RolledBack),
+        };
+        if demotions[at].is_some() {
+            finding.action = Action::Warn;
+        }
+    }
+    let mut judged: Vec<Judged> =
+        findings.into_iter().zip(demotions).map(|(finding, demoted)| Judged { finding, demoted }).collect();
+    judged.sort_by_key(|judged| Reverse(judged.finding.action));
     Verdict { judged }
 }
 
-/// Whether the old object had the same finding (rule, container by name, probe), denied as well and at least as bad.
-fn was_there(finding: &Finding, old: &[Finding]) -> bool {
-    old.iter().any(|old| {
-        old.rule == finding.rule
-            && old.container == finding.container
-            && old.probe == finding.probe
-            && old.action == Action::Deny
-            && old.badness >= finding.badness
-    })
+/// Old findings that were denied as well, the worst first. Each excuses one new one: a second fault beside an old one is new.
+struct Before<'f>(Vec<&'f Finding>);
+
+impl<'f> Before<'f> {
+    fn new(past: Past<'f>) -> Self {
+        let (Past::Had(findings) | Past::RolledBack(findings)) = past else { return Self(Vec::new()) };
+        let mut denied: Vec<_> = findings.iter().filter(|finding| finding.action == Action::Deny).collect();
+        denied.sort_by_key(|finding| Reverse(finding.badness));
+        Self(denied)
+    }
+
+    /// Whether the same was there, at least as bad.
+    fn takes(&mut self, finding: &Finding) -> bool {
+        let found = self.0.iter().position(|old| is_same(old, finding) && old.badness >= finding.badness);
+        found.map(|at| self.0.remove(at)).is_some()
+    }
+}
+
+/// Whether two findings are about the same: rule, container by name, probe; and where badness is measured, what it is measured of.
+fn is_same(old: &Finding, new: &Finding) -> bool {
+    let measured = old.badness != 0 || new.badness != 0;
+    old.rule == new.rule && old.container == new.container && old.probe == new.probe && (!measured || field(old) == field(new))
+}
+
+/// The last part of the pointer.
+fn field(finding: &Finding) -> &str {
+    finding.pointer.rsplit('/').next().unwrap_or_default()
 }

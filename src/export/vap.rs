@@ -145,8 +145,10 @@ fn object(policy: &Policy, written: &[Written<'_>], action: Action) -> Option<Po
     let mut validations = Vec::new();
     for Written { rule, found, left, .. } in rules {
         variables.extend(left.clone());
-        let told =
-            Variable::new(name("told", rule.def.id), told(rule, &left.as_ref().unwrap_or(found).name, action, owned_is_mild));
+        let told = Variable::new(
+            name("told", rule.def.id),
+            told(rule, &left.as_ref().unwrap_or(found).name, &found.name, action, owned_is_mild),
+        );
         validations.push(validation(rule, &told.name, action));
         variables.push(told);
     }
@@ -181,23 +183,24 @@ fn referenced(variables: Vec<Variable>, mut texts: Vec<String>) -> Vec<Variable>
     kept
 }
 
-/// Which of a rule's findings get this action.
-fn told(rule: &ActiveRule, findings: &str, action: Action, owned_is_mild: bool) -> String {
-    let found = format!("variables.{findings}");
+/// Which of a rule's findings get this action: of what is `left`. What the old object had is all that was `found`: what another rule said better, or an
+/// annotation allowed, was there too.
+fn told(rule: &ActiveRule, left: &str, found: &str, action: Action, owned_is_mild: bool) -> String {
+    let (left, found) = (format!("variables.{left}"), format!("variables.{found}"));
     let (deny, own) = (rank(Action::Deny), rank(action));
     // The old object had the same, denied as well and at least as bad: by name of the container and probe.
     let before = format!(
-        "size({found}) > 1 && {found}[1].exists(o, o.container == x.container && o.probe == x.probe && o.action == {deny} && o.badness >= x.badness)"
+        "size({found}) > 1 && (variables.unchanged || {found}[1].exists(o, o.container == x.container && o.probe == x.probe && o.action == {deny} && o.badness >= x.badness))"
     );
     match action {
-        Action::Deny => format!("{found}[0].filter(x, x.action == {deny} &&\n  !({before}))"),
+        Action::Deny => format!("{left}[0].filter(x, x.action == {deny} &&\n  !({before}))"),
         Action::Warn if rule.action == Action::Deny && owned_is_mild => {
-            format!("{found}[0].filter(x, x.action == {own} || x.action == {deny} && (variables.owned ||\n  {before}))")
+            format!("{left}[0].filter(x, x.action == {own} || x.action == {deny} && (variables.owned ||\n  {before}))")
         }
         Action::Warn if rule.action == Action::Deny => {
-            format!("{found}[0].filter(x, x.action == {own} || x.action == {deny} &&\n  {before})")
+            format!("{left}[0].filter(x, x.action == {own} || x.action == {deny} &&\n  {before})")
         }
-        _ => format!("{found}[0].filter(x, x.action == {own})"),
+        _ => format!("{left}[0].filter(x, x.action == {own})"),
     }
 }
 

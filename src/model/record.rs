@@ -67,6 +67,13 @@ impl Record {
         }
     }
 
+    /// What is recorded of a container now counts for one of another name.
+    pub fn rename(&mut self, container: &str, name: &str) {
+        if let Some(parts) = self.0.remove(container) {
+            self.0.insert(name.to_owned(), parts);
+        }
+    }
+
     /// No longer records that the container's startup probe was filled in.
     pub fn forget_startup(&mut self, container: &str) {
         if let Some(parts) = self.0.get_mut(container) {

@@ -21,6 +21,7 @@ mod http;
 mod policy_live;
 mod policy_storm;
 mod policy_watch;
+mod updates;
 mod vap;
 mod verdicts;
 mod verify;

@@ -5,3 +5,4 @@
 mod broken;
 mod exempt;
 mod lookup;
+mod update;

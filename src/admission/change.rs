@@ -1,0 +1,130 @@
+//! What an UPDATE changes.
+
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use super::{handler::Fault, review::Raw};
+use crate::{
+    engine::{Past, findings_before},
+    model::{Kind, Kinds, Text, Workload, at_pointer},
+    policy::Policy,
+    rules::Finding,
+};
+
+/// The change of an object. The object as it was is decoded only when an answer needs it.
+pub(super) struct Change<'a> {
+    /// The whole review.
+    pub(super) text: &'a str,
+    pub(super) old: Option<&'a RawValue>,
+    /// `options` of the request.
+    pub(super) options: Option<&'a RawValue>,
+    /// The object as it is now.
+    pub(super) workload: &'a Workload<'a>,
+    pub(super) kinds: &'a Kinds,
+}
+
+impl<'a> Change<'a> {
+    /// The object as it was, if that can be read and had a template.
+    pub(super) fn before(&self) -> Option<Workload<'a>> {
+        Workload::read(self.old?.get(), self.kinds).ok().flatten()
+    }
+
+    /// What is known of the object's past; `findings` takes up what was wrong with it. Where that cannot be told, an old violation would look new: a fault
+    /// of ours, not a reason to deny.
+    pub(super) fn past<'f>(&self, policy: &Policy, findings: &'f mut Vec<Finding>) -> Result<Past<'f>, Fault> {
+        let unreadable = || Fault("the old object cannot be read".to_owned());
+        let raw: Raw<'_> = serde_json::from_str(self.text).map_err(|_| unreadable())?;
+        let object = raw.request.and_then(|request| request.object).ok_or_else(unreadable)?;
+        let read = self.old.map(|old| Workload::read(old.get(), self.kinds)).ok_or_else(unreadable)?;
+        let old = match read.map_err(|_| unreadable())? {
+            Some(old) => old,
+            // A custom kind may come to its template later: then all of it is new.
+            None if self.workload.custom.is_some() => return Ok(Past::Had(findings)),
+            None => return Err(unreadable()),
+        };
+        let around = |workload: &Workload<'_>| (workload.progress_deadline, workload.min_ready);
+        if self.keeps_template(object) && around(&old) == around(self.workload) {
+            return Ok(Past::Unchanged);
+        }
+        *findings =
+            findings_before(policy, old, self.workload).map_err(|rule| Fault(format!("rule {rule} failed on the old object")))?;
+        Ok(if self.rolls_back(object) { Past::RolledBack(findings) } else { Past::Had(findings) })
+    }
+
+    /// Whether the pod template is the same. The API server serialises both the same way, so the bytes tell; what cannot be read counts as the same, because a
+    /// template that did not change is never patched.
+    pub(super) fn keeps_template(&self, object: &RawValue) -> bool {
+        let pointer = self.workload.template_pointer();
+        match (at_pointer(object.get(), pointer), self.old.and_then(|old| at_pointer(old.get(), pointer))) {
+            (Some(new), Some(old)) => new == old,
+            _ => true,
+        }
+    }
+
+    /// Whether this is `kubectl rollout undo`, as far as a request shows it: it is kubectl's only change of a template that names no field manager, so that the
+    /// API server calls its manager by the program's name, `kubectl`; and it changes nothing but the template and the annotations. Every other command of
+    /// kubectl names itself (`kubectl-patch`, `kubectl-edit`, ...), also with `--field-manager=kubectl`, and other programs have other names.
+    pub(super) fn rolls_back(&self, object: &RawValue) -> bool {
+        let undone = matches!(self.workload.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet);
+        let Some(old) = self.old.filter(|_| undone && self.names_no_manager()) else { return false };
+        let (before, template) = (managers(old), self.workload.template_pointer());
+        managers(object).iter().any(|entry| entry.is_kubectls_own() && !before.contains(entry))
+            && rest(object, template).is_some_and(|new| Some(new) == rest(old, template))
+    }
+
+    fn names_no_manager(&self) -> bool {
+        let options: Option<Options<'_>> = self.options.and_then(|options| serde_json::from_str(options.get()).ok());
+        options.is_some_and(|options| options.field_manager.is_none_or(|manager| manager.is_empty()))
+    }
+}
+
+/// What is read of `options`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Options<'a> {
+    #[serde(borrow, default)]
+    field_manager: Option<Text<'a>>,
+}
+
+/// What is read of an entry of `managedFields`.
+#[derive(PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a> {
+    #[serde(borrow, default)]
+    manager: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    operation: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    subresource: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    time: Option<Text<'a>>,
+    #[serde(default, rename = "fieldsV1")]
+    fields: Value,
+}
+
+impl Entry<'_> {
+    /// Whether kubectl, called by no other name, set something of the template.
+    fn is_kubectls_own(&self) -> bool {
+        self.manager.as_deref() == Some("kubectl")
+            && self.operation.as_deref() == Some("Update")
+            && self.subresource.is_none()
+            && self.fields.pointer("/f:spec/f:template").is_some()
+    }
+}
+
+fn managers(object: &RawValue) -> Vec<Entry<'_>> {
+    let entries = at_pointer(object.get(), "/metadata/managedFields");
+    entries.and_then(|entries| serde_json::from_str(entries).ok()).unwrap_or_default()
+}
+
+/// The object without its template, its annotations and what the API server keeps in it.
+fn rest(object: &RawValue, template: &str) -> Option<Value> {
+    let mut object: Value = serde_json::from_str(object.get()).ok()?;
+    *object.pointer_mut(template)? = Value::Null;
+    let metadata = object.get_mut("metadata")?.as_object_mut()?;
+    for kept in ["annotations", "generation", "managedFields", "resourceVersion"] {
+        metadata.remove(kept);
+    }
+    object.as_object_mut()?.remove("status");
+    Some(object)
+}
