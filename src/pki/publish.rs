@@ -15,21 +15,48 @@ use super::certificate::{Bundle, Certificate, sorted};
 use super::inject::Configuration;
 use super::keep::{backoff, said};
 use crate::lifecycle::Gate;
+use crate::server::tls::Served;
 use crate::telemetry::metrics::Metrics;
 
-/// The certificates that every configuration is known to hold. Shared with who serves: a new pair waits until its CA is among them.
-pub type Trusted = Arc<ArcSwap<Vec<Certificate>>>;
+/// What API servers trust, as last seen. Shared with who serves: a new pair waits until its CA is known.
+pub type Trusted = Arc<ArcSwap<Trust>>;
 
-/// Keeps the certificates of a file in the bundles. What else is published stays for the overlap: other replicas may still serve under it.
+/// What API servers trust.
+#[derive(Debug, Default)]
+pub struct Trust {
+    /// What every bundle holds.
+    held: Vec<Certificate>,
+    /// What every bundle has held for the overlap, so that every API server has learned of it.
+    settled: Vec<Certificate>,
+    /// There is no bundle: nobody asks us.
+    unasked: bool,
+}
+
+impl Trust {
+    /// Whether API servers that read the configurations now accept the chain, leaf first.
+    pub fn holds<'a>(&self, chain: impl Iterator<Item = &'a [u8]>) -> bool {
+        self.unasked || signed_by(chain, &self.held)
+    }
+
+    /// Whether they all have read that.
+    pub fn has_settled<'a>(&self, chain: impl Iterator<Item = &'a [u8]>) -> bool {
+        self.unasked || signed_by(chain, &self.settled)
+    }
+}
+
+/// Keeps the certificates of a file in the bundles. What else is published stays until we have served nothing under it for the overlap: others may.
 pub struct Publisher {
     file: PathBuf,
     configurations: Vec<Configuration>,
     overlap: Duration,
     check: Duration,
     metrics: Arc<Metrics>,
+    served: Served,
     trusted: Trusted,
     started: Instant,
-    /// Published certificates that the file does not hold, and the uptime at which they were first seen so.
+    /// What every bundle has held without a break, and since which uptime.
+    held: BTreeMap<Certificate, Duration>,
+    /// Published certificates that are neither in the file nor needed for what we serve, and the uptime at which they were first seen so.
     foreign: BTreeMap<Certificate, Duration>,
 }
 
@@ -39,11 +66,12 @@ impl Publisher {
         file: PathBuf,
         configurations: Vec<Configuration>,
         (overlap, check): (Duration, Duration),
-        metrics: Arc<Metrics>,
+        served: Served,
         trusted: Trusted,
     ) -> Result<Self, String> {
-        let publisher =
-            Self { file, configurations, overlap, check, metrics, trusted, started: Instant::now(), foreign: BTreeMap::new() };
+        let (metrics, started) = (Arc::clone(served.metrics()), Instant::now());
+        let (held, foreign) = (BTreeMap::new(), BTreeMap::new());
+        let publisher = Self { file, configurations, overlap, check, metrics, served, trusted, started, held, foreign };
         publisher.wanted()?;
         Ok(publisher)
     }
@@ -108,12 +136,21 @@ impl Publisher {
         let wanted = self.wanted()?;
         let readings = future::try_join_all(self.configurations.iter().map(Configuration::reading)).await?;
         let published: Vec<&Published> = readings.iter().map(|reading| &reading.published).collect();
-        self.trusted.store(Arc::new(held(&published)));
         let uptime = self.started.elapsed();
-        let foreign = published.iter().flat_map(|published| published.bundles()).flat_map(|bundle| bundle.certificates.iter());
-        let foreign: Vec<_> = foreign.filter(|certificate| !wanted.contains(certificate)).cloned().collect();
-        self.foreign =
-            foreign.into_iter().map(|seen| (seen.clone(), self.foreign.get(&seen).copied().unwrap_or(uptime))).collect();
+        let bundles: Vec<&Bundle> = published.iter().flat_map(|published| published.bundles()).collect();
+        let held = held(&bundles);
+        self.held = since(&self.held, held.iter().cloned(), uptime);
+        let settled = self.held.iter().filter(|(_, since)| uptime.saturating_sub(**since) >= self.overlap);
+        let settled = settled.map(|(certificate, _)| certificate.clone()).collect();
+        self.trusted.store(Arc::new(Trust { held, settled, unasked: bundles.is_empty() }));
+
+        let serving = self.served.current();
+        let needed = |certificate: &Certificate| {
+            serving.as_ref().is_some_and(|pair| signed_by(pair.chain(), std::slice::from_ref(certificate)))
+        };
+        let foreign = bundles.iter().flat_map(|bundle| bundle.certificates.iter());
+        let foreign = foreign.filter(|certificate| !wanted.contains(certificate) && !needed(certificate)).cloned();
+        self.foreign = since(&self.foreign, foreign, uptime);
 
         let mut changed = false;
         for (configuration, reading) in self.configurations.iter().zip(&readings) {
@@ -145,16 +182,28 @@ impl Publisher {
 }
 
 /// Whether a client that trusts `trusted` accepts the chain: one of its certificates is trusted itself, or signed by one that is.
-pub fn signed_by<'a>(mut chain: impl Iterator<Item = &'a [u8]>, trusted: &[Certificate]) -> bool {
+fn signed_by<'a>(mut chain: impl Iterator<Item = &'a [u8]>, trusted: &[Certificate]) -> bool {
     chain.any(|der| trusted.iter().any(|authority| authority.der() == der || authority.signed(der)))
 }
 
-/// The certificates that all bundles hold. With no configuration there is no bundle that lacks any, and no client either.
-fn held(published: &[&Published]) -> Vec<Certificate> {
-    let bundles: Vec<&Bundle> = published.iter().flat_map(|published| published.bundles()).collect();
+/// The certificates that all bundles hold.
+fn held(bundles: &[&Bundle]) -> Vec<Certificate> {
     let any = bundles.iter().flat_map(|bundle| bundle.certificates.iter());
     let all = any.filter(|certificate| bundles.iter().all(|bundle| bundle.certificates.contains(certificate)));
     sorted(all.cloned())
+}
+
+/// Each with the uptime since which it is `seen` without a break.
+fn since(
+    before: &BTreeMap<Certificate, Duration>,
+    seen: impl Iterator<Item = Certificate>,
+    uptime: Duration,
+) -> BTreeMap<Certificate, Duration> {
+    seen.map(|certificate| {
+        let first = before.get(&certificate).copied().unwrap_or(uptime);
+        (certificate, first)
+    })
+    .collect()
 }
 
 /// What the entries of a configuration are to be given, unless they have it.

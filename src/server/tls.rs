@@ -132,6 +132,24 @@ pub enum PairError {
     Mismatch { certificate: String, key: String },
 }
 
+/// Why the old pair is still served though the files hold something else.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept {
+    /// The new one is good, and not yet known to API servers.
+    Waits(String),
+    /// The new one cannot be served.
+    Refuses(String),
+}
+
+/// Whether `next` may take the place of `current`. One that has ended is worth nothing: whatever is new is no worse.
+fn may_replace(current: &Pair, next: &Pair, admissible: &Admissible) -> Result<(), String> {
+    if SystemTime::now() >= current.not_after {
+        return Ok(());
+    }
+    let good = admissible(current, Instead::OfNothing).is_ok();
+    admissible(next, if good { Instead::OfGood } else { Instead::OfNothing })
+}
+
 /// The pair that new handshakes are served. Running connections keep theirs.
 #[derive(Debug, Clone)]
 pub struct Served {
@@ -140,8 +158,17 @@ pub struct Served {
     metrics: Arc<Metrics>,
 }
 
-/// Whether a pair may be served, or why not yet. An API server must know who signed it.
-pub type Admissible = Arc<dyn Fn(&Pair) -> Result<(), String> + Send + Sync>;
+/// Whether a pair may be served in this case, or why not yet. An API server must know who signed it.
+pub type Admissible = Arc<dyn Fn(&Pair, Instead) -> Result<(), String> + Send + Sync>;
+
+/// In the place of what a pair is to be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instead {
+    /// A good one: there is time until every API server knows who signed the new one.
+    OfGood,
+    /// Nothing, or one that no API server can trust.
+    OfNothing,
+}
 
 /// Files whose content is served as it changes.
 pub struct Follow {
@@ -196,7 +223,7 @@ impl Served {
             let valid = |pair: &Pair| SystemTime::now() < pair.not_after;
             match current.as_deref() {
                 Some(pair) if !valid(pair) => certificate.close("the certificate has ended; renew it"),
-                Some(pair) => match admissible(pair) {
+                Some(pair) => match admissible(pair, Instead::OfNothing) {
                     Ok(()) => certificate.open(),
                     // Once open it stays so: what troubles the publication troubles every replica.
                     Err(reason) if !certificate.has_opened() => certificate.close(&reason),
@@ -208,26 +235,31 @@ impl Served {
             let reading = files.clone();
             // A network file system may keep a read waiting; the serving threads must not.
             let Ok(read) = tokio::task::spawn_blocking(move || Pair::from_files(&reading)).await else { continue };
-            let refused = match read {
+            let kept = match read {
                 Ok(pair) if current.as_ref().is_some_and(|current| pair.key.cert == current.key.cert) => None,
-                // An old pair that has ended is worth nothing: whatever is new is no worse.
-                Ok(pair) => match admissible(&pair) {
-                    Err(reason) if current.as_deref().is_some_and(valid) => Some(reason),
-                    _ => {
+                Ok(pair) => {
+                    let waits = current.as_deref().and_then(|current| may_replace(current, &pair, &admissible).err());
+                    if waits.is_none() {
                         self.swap(pair);
                         self.metrics.certificate_reload("ok");
                         tracing::info!(certificate = %files.certificate.display(), "serving a new certificate");
                         self.confirm(listening, &gate).await;
-                        None
                     }
-                },
-                Err(error) => Some(error.to_string()),
+                    waits.map(Kept::Waits)
+                }
+                Err(error) => Some(Kept::Refuses(error.to_string())),
             };
-            if refused.is_some() && refused != reported {
-                self.metrics.certificate_reload("failed");
-                tracing::warn!(error = refused, "the new certificate is refused; serving the last good one");
+            if kept != reported {
+                match &kept {
+                    None => {}
+                    Some(Kept::Waits(reason)) => tracing::info!(reason, "a new certificate waits; serving the old one"),
+                    Some(Kept::Refuses(error)) => {
+                        self.metrics.certificate_reload("failed");
+                        tracing::warn!(error, "the new certificate is refused; serving the last good one");
+                    }
+                }
             }
-            reported = refused;
+            reported = kept;
         }
     }
 
@@ -242,6 +274,11 @@ impl Served {
             }
             sleep(SELF_PROBE_PAUSE).await;
         }
+    }
+
+    /// Where what happens to certificates is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// The pair as it is now.

@@ -73,13 +73,11 @@ impl Release {
     /// A replica as the chart starts it, but reached by address and in more of a hurry.
     fn start(&self, number: usize, more: &[&str]) -> Server {
         let Namespace { cluster, name } = &self.namespace;
-        let flags = [
-            format!("--tls=managed:{name}/{name}-ca"),
-            "--certificate-name=127.0.0.1".to_owned(),
-            format!("--validating-configuration={name}"),
-            format!("--mutating-configuration={name}"),
-        ];
-        let flags: Vec<String> = flags.into_iter().chain(more.iter().map(ToString::to_string)).collect();
+        let mut flags = vec![format!("--validating-configuration={name}"), format!("--mutating-configuration={name}")];
+        if !more.iter().any(|flag| flag.starts_with("--tls")) {
+            flags.extend([format!("--tls=managed:{name}/{name}-ca"), "--certificate-name=127.0.0.1".to_owned()]);
+        }
+        flags.extend(more.iter().map(ToString::to_string));
         let folder = cluster.folder(&format!("{name}-{number}"));
         Server::launch(&folder, &cluster.service_account(name, name), &self.addresses[number], &flags)
     }
@@ -351,4 +349,60 @@ fn a_rotation_fails_no_call() {
         let failed = replica.sum("probekeeper_certificate_actions_total{action=\"publish\",result=\"failed\"}");
         assert!(failed < 0.1, "{}", replica.log());
     }
+}
+
+/// Somebody else's CA and pair, all three files replaced at once, as a kubelet does with a Secret.
+#[test]
+fn a_pair_of_another_ca_waits_until_that_ca_is_known() {
+    let release = Release::new("files");
+    release.install(&[RIGHTS]);
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |issued: &issue::Issued| {
+        for (name, text) in [("ca.crt", &issued.authority), ("tls.crt", &issued.certificate), ("tls.key", &issued.key)] {
+            std::fs::write(path(name), text).expect("file");
+        }
+    };
+    let now = SystemTime::now();
+    let [old, new] = [now - Duration::from_mins(1), now].map(|made| issue::development(None, made).expect("a pair"));
+    write(&old);
+    let flags = [
+        format!("--tls=files:{},{}", path("tls.crt"), path("tls.key")),
+        format!("--publish-ca={}", path("ca.crt")),
+        "--rotation-overlap=3s".to_owned(),
+        "--certificate-check=500ms".to_owned(),
+    ];
+    let replicas = release.start_all(&flags.each_ref().map(String::as_str));
+    replicas.iter().for_each(Server::wait_ready);
+    release.published(&old.authority);
+    release.works();
+    release.unnoticed(Duration::from_millis(1500), || {
+        write(&new);
+        release.published(&[old.authority.as_str(), &new.authority].concat());
+        release.served_under(&new.authority);
+        release.published(&new.authority);
+        release.served_under(&new.authority);
+    });
+    let logged: Vec<Value> = replicas
+        .iter()
+        .flat_map(|replica| replica.log().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect::<Vec<_>>())
+        .collect();
+    let times = |message: &str, certificates: &Value| {
+        let lines = logged.iter().filter(|line| line["message"] == message && line["certificates"] == *certificates);
+        let mut times: Vec<jiff::Timestamp> =
+            lines.map(|line| line["timestamp"].as_str().expect("a time").parse().expect("a time")).collect();
+        times.sort();
+        times
+    };
+    let (published, served) = (times("published the CA", &json!(2)), times("serving a new certificate", &Value::Null));
+    assert_eq!(served.len(), REPLICAS, "{logged:#?}");
+    let waited = served[0].duration_since(published[0]).as_secs_f64();
+    assert!(waited >= 3.0, "served {waited} s after its CA was published: {logged:#?}");
+    for (kind, _) in CONFIGURATIONS {
+        release.unregister(kind);
+    }
+    // Disarmed, which is nobody's fault.
+    drop(replicas);
+    let late = release.start(0, &flags.each_ref().map(String::as_str));
+    late.wait_ready();
 }

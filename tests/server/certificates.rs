@@ -72,7 +72,7 @@ async fn files_are_followed_as_a_pair_and_running_connections_stay() {
     let follow = Follow {
         files: files.clone(),
         interval: Duration::from_millis(20),
-        admissible: std::sync::Arc::new(|_| Ok(())),
+        admissible: std::sync::Arc::new(|_, _| Ok(())),
         certificate: gates.add("certificate", "not seen"),
     };
     let keeping = tokio::spawn(fixture.certificate.clone().keep(fixture.address, gate, Some(follow)));

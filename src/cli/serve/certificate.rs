@@ -14,10 +14,10 @@ use crate::pki::assess::{Lifetimes, Side};
 use crate::pki::inject::{Configuration, NamespacedName};
 use crate::pki::issue;
 use crate::pki::keep::{Gating, Keeper, Settings};
-use crate::pki::publish::{Publisher, Trusted, signed_by};
+use crate::pki::publish::{Publisher, Trusted};
 use crate::quantity;
 use crate::server::clients::Clients;
-use crate::server::tls::{Follow, Pair, PairFiles, Served};
+use crate::server::tls::{Follow, Instead, Pair, PairFiles, Served};
 use crate::telemetry::metrics::Metrics;
 
 /// How often a certificate on disk is compared. File watches miss the kubelet's swap of a symlinked folder; Secrets take a minute to arrive.
@@ -173,7 +173,7 @@ impl CertificateArgs {
                 let follow = self.follow(files, certificate, &trusted);
                 if let Some(file) = &self.publish_ca {
                     let published = gates.add("published-ca", "the CA has not been seen in every webhook configuration");
-                    self.publish(file, published, trusted, metrics).await?;
+                    self.publish(file, published, &served, trusted).await?;
                 }
                 tokio::spawn(served.keep(listening, own_port, Some(follow)));
             }
@@ -203,22 +203,28 @@ impl CertificateArgs {
         Follow {
             files: files.clone(),
             interval: self.certificate_check.unwrap_or(FILE_POLL),
-            admissible: Arc::new(move |pair| match &published {
-                None => Ok(()),
-                Some(_) if signed_by(pair.chain(), &trusted.load()) => Ok(()),
-                Some(file) => Err(format!(
-                    "the certificate is not signed by a CA that every webhook configuration holds; {} is published",
-                    file.display()
-                )),
+            admissible: Arc::new(move |pair, instead| {
+                let Some(file) = &published else { return Ok(()) };
+                let trusted = trusted.load();
+                if !trusted.holds(pair.chain()) {
+                    let file = file.display();
+                    return Err(format!(
+                        "the certificate is not signed by a CA that every webhook configuration holds; {file} is published"
+                    ));
+                }
+                if instead == Instead::OfGood && !trusted.has_settled(pair.chain()) {
+                    return Err("its CA has just been published; API servers learn of it a little later".to_owned());
+                }
+                Ok(())
             }),
             certificate,
         }
     }
 
-    async fn publish(&self, file: &std::path::Path, gate: Gate, trusted: Trusted, metrics: &Arc<Metrics>) -> anyhow::Result<()> {
+    async fn publish(&self, file: &std::path::Path, gate: Gate, served: &Served, trusted: Trusted) -> anyhow::Result<()> {
         let client = cluster::client().await?;
         let times = (self.rotation_overlap, self.certificate_check.unwrap_or(FILE_POLL));
-        let publisher = Publisher::new(file.to_owned(), self.configurations(&client), times, Arc::clone(metrics), trusted)
+        let publisher = Publisher::new(file.to_owned(), self.configurations(&client), times, served.clone(), trusted)
             .map_err(anyhow::Error::msg)
             .context("--publish-ca")?;
         tokio::spawn(publisher.run(gate));
