@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::progress::Progress;
 use super::{FAILED, FOUND, colour, complain, print, write_file};
-use crate::lint::{self, Baseline, Inputs, Judge, Report, output};
+use crate::lint::{self, Baseline, Inputs, Judge, Report, Summary, output};
 use crate::policy::Action;
 
 /// Objects without a pod template are ignored; incomplete ones (kustomize patches) and chart templates are skipped and counted: lint
@@ -134,7 +134,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
     for failure in report.warnings.iter().chain(&report.errors) {
         complain(&failure.to_string());
     }
-    if let Some(hint) = hint(&report) {
+    if let Some(hint) = skipped(&report.summary) {
         complain(&hint);
     }
     Ok(exit_code(&report, fails))
@@ -168,8 +168,7 @@ fn exit_code(report: &Report, fails: Action) -> ExitCode {
 }
 
 /// What was left out, and how to have it judged; one line.
-fn hint(report: &Report) -> Option<String> {
-    let summary = &report.summary;
+pub(super) fn skipped(summary: &Summary) -> Option<String> {
     let patches = summary.skipped - summary.templates;
     let parts = [
         (patches > 0).then(|| format!("{patches} incomplete (patches: lint the output of `kustomize build`)")),

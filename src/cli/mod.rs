@@ -7,6 +7,7 @@ mod fix;
 mod graph;
 mod lint;
 mod policy;
+mod policy_diff;
 mod progress;
 mod rules;
 pub mod serve;
@@ -51,7 +52,7 @@ enum Command {
     /// List and explain the rules
     #[command(subcommand)]
     Rules(rules::RulesCommand),
-    /// Check and show policy files
+    /// Check, show and compare policy files
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Write a policy in other forms

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 
+use super::policy_diff::DiffArgs;
 use super::{FAILED, complain, print};
 use crate::policy::{self, Policy, Profile};
 
@@ -18,6 +19,8 @@ pub(super) enum PolicyCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Say which workloads two policies would deny, warn of or fill in differently
+    Diff(DiffArgs),
     /// Print the JSON schema of policy files
     Schema,
     /// Print everything that is in force under a built-in profile, as a policy file
@@ -54,6 +57,7 @@ pub(super) fn run(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
             }
             None => return Ok(ExitCode::from(FAILED)),
         },
+        PolicyCommand::Diff(args) => return super::policy_diff::run(args),
         PolicyCommand::Schema => print(&(serde_json::to_string_pretty(&policy::schema())? + "\n"))?,
         PolicyCommand::Show { profile } => print(&yaml(Policy::builtin((*profile).into()).effective()))?,
     }
@@ -68,7 +72,7 @@ pub(super) fn load_or_builtin(file: Option<&Path>) -> anyhow::Result<Option<Poli
     }
 }
 
-fn load(file: &Path) -> anyhow::Result<Option<Policy>> {
+pub(super) fn load(file: &Path) -> anyhow::Result<Option<Policy>> {
     let text = fs::read_to_string(file).with_context(|| format!("{}: the policy cannot be read", file.display()))?;
     match policy::load(&text) {
         Ok(policy) => Ok(Some(policy)),

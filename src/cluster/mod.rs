@@ -9,6 +9,7 @@ pub mod config_map;
 pub mod event;
 pub mod pause;
 pub mod verify;
+pub mod workloads;
 
 /// How long a connection to the API server may take. It is either near or away; retries come with a pause of their own.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -9,13 +9,8 @@ use super::facts::{self, Variable};
 use super::found::{self, Writing, Written, name, rank};
 use super::table::How;
 use crate::model::Kind;
-use crate::policy::{Action, ActiveRule, OwnedObjects, Policy};
+use crate::policy::{Action, ActiveRule, EXCLUDED_NAMESPACES, IGNORE_LABEL, OwnedObjects, Policy};
 use crate::rules::{self, RULES, RuleDef};
-
-/// Namespaces that the webhook leaves alone: what the cluster itself needs must be able to start.
-const EXCLUDED_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
-/// Label of a namespace that is left alone.
-const IGNORE_LABEL: &str = "probekeeper.dev/ignore";
 
 /// What `export vap` writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,7 +298,7 @@ fn resource_rules() -> Vec<(&'static str, Vec<&'static str>, Vec<String>)> {
     let mut rules: Vec<(&str, Vec<&str>, Vec<String>)> = Vec::new();
     for kind in Kind::ALL {
         let operations = if kind.only_on_create() { vec!["CREATE"] } else { vec!["CREATE", "UPDATE"] };
-        let resource = kind.name().to_ascii_lowercase() + "s";
+        let resource = kind.resource();
         match rules.iter_mut().find(|(group, same, _)| *group == kind.group() && *same == operations) {
             Some((_, _, resources)) => resources.push(resource),
             None => rules.push((kind.group(), operations, vec![resource])),

@@ -43,6 +43,8 @@ pub(super) enum Judgement {
 
 pub(super) struct Judged {
     pub(super) object: ObjectRef,
+    /// A controller made it whose own object is judged, so nothing is denied here.
+    pub(super) owned: bool,
     /// In the order of containers, probes and rules.
     pub(super) findings: Vec<Finding>,
     /// What is right there, in the same order.
@@ -106,7 +108,8 @@ impl Judge {
         }
 
         let mut evaluation = evaluate_in(&self.policy, &workload, around, self.today);
-        if owned && self.policy.owned_objects == OwnedObjects::Warn {
+        let owned = owned && self.policy.owned_objects == OwnedObjects::Warn;
+        if owned {
             for finding in &mut evaluation.findings {
                 finding.at_most(Action::Warn);
             }
@@ -118,6 +121,7 @@ impl Judge {
                 namespace: workload.namespace().map(str::to_owned),
                 name: workload.name().to_owned(),
             },
+            owned,
             findings: evaluation.findings,
             exempted: evaluation.exempted,
             fills: filled,

@@ -1,6 +1,7 @@
 //! The linter: files in, a [`Report`] out. It judges as the webhook would, on the object as it would be stored.
 
 mod baseline;
+mod compare;
 mod fingerprint;
 mod fix;
 mod judge;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 pub use baseline::{Baseline, BaselineError};
+pub use compare::{Change, Comparer, Comparison, Difference, FilledDifferently, Filling, Outcome, Place};
 pub use fingerprint::{fingerprint, relative};
 pub use fix::{Fixed, Fixer};
 pub use judge::Judge;
@@ -24,27 +26,32 @@ pub use source::{Input, Inputs};
 
 use crate::engine::Exempted;
 use crate::graph::{Around, Graph};
-use crate::model::{Edit, Kinds};
+use crate::model::{DecodeError, Edit, Kinds};
 use crate::rules::Finding;
 use crate::yaml::{Node, Span, edit::Placed};
-use judge::{Judged, Judgement, Origin};
+use judge::{Judged, Judgement};
 use report::FileReport;
 use set::File;
 
 /// Reads and judges every input. All of them are one set: its objects are related to each other. The order of the report does not depend on which
 /// thread was first.
 pub fn run(inputs: Inputs, judge: &Judge) -> Report {
-    in_set(inputs, judge.kinds(), |file, first, graph| lint_file(file, judge, graph, first)).1
+    in_set(inputs, judge.kinds(), |file, first, graph| (lint_file(file, judge, graph, first), ())).1
 }
 
 /// Reads every input and relates its objects to each other, without judging any: the report tells what could not be read.
 pub fn survey(inputs: Inputs, kinds: &Kinds) -> (Graph, Report) {
-    in_set(inputs, kinds, |_, _, _| FileReport::default())
+    let (graph, report, _) = in_set(inputs, kinds, |_, _, _| (FileReport::default(), ()));
+    (graph, report)
 }
 
 /// Reads every input, relates all objects to each other, and then does the work for every file; its second argument is the place of the file's first
-/// workload among the members of the graph.
-fn in_set(inputs: Inputs, kinds: &Kinds, work: impl Fn(&File<'_>, usize, &Graph) -> FileReport + Sync) -> (Graph, Report) {
+/// workload among the members of the graph. What it gives beside the report is in the order of the files.
+fn in_set<R: Send>(
+    inputs: Inputs,
+    kinds: &Kinds,
+    work: impl Fn(&File<'_>, usize, &Graph) -> (FileReport, R) + Sync,
+) -> (Graph, Report, Vec<R>) {
     let Inputs { inputs, failures, skipped_templates, taken } = inputs;
     let mut report = Report { errors: failures, ..Report::default() };
     report.summary.skipped = skipped_templates;
@@ -57,10 +64,16 @@ fn in_set(inputs: Inputs, kinds: &Kinds, work: impl Fn(&File<'_>, usize, &Graph)
     });
     let (graph, firsts) = set::relate(&mut files);
     let files: Vec<_> = files.into_iter().zip(firsts).collect();
-    for file in in_parallel(&files, |(file, first)| file.report(work(file, *first, &graph))) {
+    let mut results = Vec::with_capacity(files.len());
+    let done = in_parallel(&files, |(file, first)| {
+        let (judged, result) = work(file, *first, &graph);
+        (file.report(judged), result)
+    });
+    for (file, result) in done {
         report.add(file);
+        results.push(result);
     }
-    (graph, report)
+    (graph, report, results)
 }
 
 /// Starting a thread costs as much as judging a few files.
@@ -95,20 +108,25 @@ fn in_parallel<'i, T: Sync, R: Send>(items: &'i [T], work: impl Fn(&'i T) -> R +
 /// Judges the workloads of one file. `first` is the place of its first one among the members of the graph.
 fn lint_file(file: &File<'_>, judge: &Judge, graph: &Graph, first: usize) -> FileReport {
     let mut report = FileReport::default();
-    let mut candidates = file.candidates.iter();
-    for (document, root) in &file.documents {
-        let mut visit = Visit { text: file.text, file: &file.name, document: *document, report: &mut report };
-        set::objects(root, Origin::File, &mut |object| {
-            if !object.may_be_workload(judge.kinds()) {
-                return;
-            }
-            if let Some(candidate) = candidates.next() {
-                let around = candidate.member.and_then(|at| graph.around(first + at));
-                visit.object(root, &object, &candidate.json, around, judge);
-            }
-        });
-    }
+    file.each(judge.kinds(), |document, root, object, candidate| {
+        let around = candidate.member.and_then(|at| graph.around(first + at));
+        let mut visit = Visit { text: file.text, file: &file.name, document, report: &mut report };
+        visit.object(root, object, &candidate.json, around, judge);
+    });
     report
+}
+
+/// An object that the API server would refuse.
+fn refused(file: &str, root: &Node<'_>, prefix: &str, error: &DecodeError) -> Failure {
+    let at = root.nearest(&[prefix, &error.pointer].concat()).span().start;
+    Failure::at(file, at.line, at.column, format!("the API server would refuse this: {}", error.message))
+}
+
+/// A rule that failed on an object.
+fn rule_failed(file: &str, root: &Node<'_>, prefix: &str, rule: &str, object: &ObjectRef) -> Failure {
+    let at = root.nearest(prefix).span().start;
+    let message = format!("rule {rule} failed on {object}: a fault of probekeeper, please report it with the manifest");
+    Failure::at(file, at.line, at.column, message)
 }
 
 /// One document on its way through the judge.
@@ -125,21 +143,13 @@ impl Visit<'_> {
             Ok(Judgement::NoWorkload) => self.report.summary.ignored += 1,
             Ok(Judgement::Incomplete) => self.report.summary.skipped += 1,
             Ok(Judgement::Judged(judged)) => self.add(root, object.prefix, *judged),
-            Err(error) => {
-                let at = root.nearest(&[object.prefix, &error.pointer].concat()).span().start;
-                let message = format!("the API server would refuse this: {}", error.message);
-                self.report.errors.push(Failure::at(self.file, at.line, at.column, message));
-            }
+            Err(error) => self.report.errors.push(refused(self.file, root, object.prefix, &error)),
         }
     }
 
     fn add(&mut self, root: &Node<'_>, prefix: &str, judged: Judged) {
-        let Judged { object, findings, exempted, fills, courses, fill_edits, proposals, rule_errors } = judged;
-        for rule in rule_errors {
-            let at = root.nearest(prefix).span().start;
-            let message = format!("rule {rule} failed on {object}: a fault of probekeeper, please report it with the manifest");
-            self.report.errors.push(Failure::at(self.file, at.line, at.column, message));
-        }
+        let Judged { object, owned: _, findings, exempted, fills, courses, fill_edits, proposals, rule_errors } = judged;
+        self.report.errors.extend(rule_errors.iter().map(|rule| rule_failed(self.file, root, prefix, rule, &object)));
         let object = Arc::new(object);
         self.report.summary.workloads += 1;
         self.report.workloads.extend(courses.map(|courses| Seen {

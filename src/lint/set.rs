@@ -124,6 +124,19 @@ impl<'t> File<'t> {
         }
     }
 
+    /// Shows each object that may be a workload, in the order of the text: number and root of its document, the object, and what was kept of it. `kinds` are
+    /// those that the file was parsed with.
+    pub(super) fn each(&self, kinds: &Kinds, mut see: impl FnMut(usize, &Node<'t>, &Object<'_, 't>, &Candidate)) {
+        let mut candidates = self.candidates.iter();
+        for (document, root) in &self.documents {
+            objects(root, Origin::File, &mut |object| {
+                if let Some(candidate) = object.may_be_workload(kinds).then(|| candidates.next()).flatten() {
+                    see(*document, root, &object, candidate);
+                }
+            });
+        }
+    }
+
     /// The whole report of the file: what parsing found and what judging found.
     pub(super) fn report(&self, judged: FileReport) -> FileReport {
         let mut report = judged;

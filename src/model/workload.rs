@@ -71,6 +71,11 @@ impl Kind {
         }
     }
 
+    /// Plural, as in paths and access rights; of no use for custom kinds.
+    pub fn resource(self) -> String {
+        self.name().to_ascii_lowercase() + "s"
+    }
+
     /// API group; empty for core and for custom kinds.
     pub const fn group(self) -> &'static str {
         match self {

@@ -38,3 +38,7 @@ pub use store::PolicyStore;
 pub const API_VERSION: &str = "probekeeper.dev/v1";
 /// `kind` of a policy file.
 pub const KIND: &str = "ProbePolicy";
+/// Namespaces that registrations of the webhook leave alone: what the cluster itself needs must be able to start.
+pub const EXCLUDED_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
+/// Label of a namespace that registrations leave alone, whatever its value.
+pub const IGNORE_LABEL: &str = "probekeeper.dev/ignore";

@@ -10,6 +10,7 @@ mod fix;
 mod formats;
 mod graph;
 mod lint;
+mod policy_diff;
 mod rest;
 
 use std::fs;

@@ -18,6 +18,7 @@ mod fix;
 mod generate;
 mod hazards;
 mod http;
+mod policy_diff;
 mod policy_live;
 mod policy_storm;
 mod policy_watch;

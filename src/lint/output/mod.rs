@@ -1,5 +1,6 @@
 //! A report in the forms that people and programs read.
 
+mod compare;
 mod explain;
 mod github;
 mod html;
@@ -10,6 +11,7 @@ mod sarif;
 mod text;
 mod timeline;
 
+pub use compare::{Compared, comparison_json, comparison_text};
 pub use explain::{WhatIf, explain};
 pub use github::github;
 pub use html::html;
