@@ -74,6 +74,10 @@ fn values_that_do_not_go_together() {
             "metrics.prometheusRule.disabledAlerts has ProbekeeperSlwo, which is no alert: they are ProbekeeperDown, ",
         ),
         (
+            &["--set", "webhook.clientAuthentication.subjects={kube-apiserver}"],
+            "webhook.clientAuthentication.subjects needs webhook.clientAuthentication.secretName: without a CA nobody is checked",
+        ),
+        (
             &["--set", "hostNetwork=true,networkPolicy.enabled=true"],
             "networkPolicy has no effect on pods with hostNetwork: turn one of them off",
         ),

@@ -57,6 +57,9 @@
     {{- fail (printf "probekeeper: metrics.prometheusRule.disabledAlerts has %s, which is no alert: they are %s" . ($alerts | join ", ")) -}}
   {{- end -}}
 {{- end -}}
+{{- if and $v.webhook.clientAuthentication.subjects (not $v.webhook.clientAuthentication.secretName) -}}
+  {{- fail "probekeeper: webhook.clientAuthentication.subjects needs webhook.clientAuthentication.secretName: without a CA nobody is checked" -}}
+{{- end -}}
 {{- if and $v.hostNetwork $v.networkPolicy.enabled -}}
   {{- fail "probekeeper: networkPolicy has no effect on pods with hostNetwork: turn one of them off" -}}
 {{- end -}}
@@ -64,7 +67,7 @@
   {{- fail "probekeeper: ports.webhook and ports.ops are the same: choose two" -}}
 {{- end -}}
 
-{{- $owned := list "--listen" "--ops-listen" "--policy" "--tls" "--service" "--validating-configuration" "--mutating-configuration" "--publish-ca" "--log-format" "--log-level" -}}
+{{- $owned := list "--listen" "--ops-listen" "--policy" "--tls" "--service" "--validating-configuration" "--mutating-configuration" "--publish-ca" "--client-ca" "--client-subject" "--log-format" "--log-level" -}}
 {{- range $v.extraArgs -}}
   {{- $flag := splitList "=" . | first -}}
   {{- if has $flag $owned -}}
