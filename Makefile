@@ -27,7 +27,7 @@ demo: need-cargo ## a real API server, the webhook, kubectl apply of good and ba
 	@scripts/demo.sh
 
 .PHONY: test
-test: lint controlplane test-rust ## everything that CI runs
+test: lint controlplane test-rust test-node ## everything that CI runs
 
 .PHONY: lint
 lint: format clippy deny ## format, clippy, and dependencies' licences, sources and bans
@@ -60,6 +60,26 @@ test-rust: need-cargo controlplane
 controlplane: ## etcd, kube-apiserver, kubectl and the rest into target/controlplane/bin, built once
 	$(call step,control plane binaries)
 	@tests/controlplane/build.sh
+
+# In CI wherever a node can be had; elsewhere one line says what is missing, or how to run it.
+.PHONY: test-node
+test-node:
+	$(call step,a real node)
+	@if [ -z "$${CI:-}" ]; then tests/node/packages.sh && echo "make node-test runs its tests" || true; \
+	elif tests/node/packages.sh --install; then $(MAKE) --no-print-directory node-test; fi
+
+.PHONY: node-test
+node-test: need-cargo ## helm install on a real node (kubelet, containerd), and all that can befall it; needs root, installs its Debian packages
+	$(call step,node: packages)
+	@tests/node/packages.sh --install
+	@$(MAKE) --no-print-directory controlplane image
+	$(call step,node tests)
+	@$(CARGO) test --locked --all-features --no-fail-fast --test node -- --ignored --test-threads=1 --nocapture
+
+.PHONY: image
+image: need-cargo ## the container image as target/image/probekeeper.tar, from local files alone
+	$(call step,image)
+	@scripts/image.sh
 
 .PHONY: docs
 docs: need-cargo ## writes the generated pages anew

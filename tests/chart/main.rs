@@ -6,6 +6,8 @@
 #[allow(dead_code, reason = "shared with the tests of the control plane, which use all of it")]
 #[path = "../controlplane/cluster.rs"]
 mod cluster;
+#[path = "../controlplane/command.rs"]
+mod command;
 #[allow(dead_code, reason = "as above")]
 #[path = "../controlplane/http.rs"]
 mod http;

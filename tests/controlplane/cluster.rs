@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use serde_json::{Value, json};
 
+use crate::command;
+pub(crate) use crate::command::Output;
 use crate::http::{self, Answer};
 
 /// etcd and kube-apiserver, and on request kube-controller-manager, on loopback. They end with the process that started them.
@@ -18,30 +20,6 @@ pub(crate) struct Cluster {
     tls: Arc<rustls::ClientConfig>,
     /// The supervisor ends everything when this closes, at the latest when the test binary ends.
     lifeline: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
-}
-
-/// What a command left behind.
-#[derive(Debug)]
-pub(crate) struct Output {
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) code: i32,
-}
-
-impl Output {
-    /// Fails the test with everything the command said unless it succeeded.
-    #[track_caller]
-    pub(crate) fn ok(self) -> Self {
-        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
-        self
-    }
-
-    /// Fails the test unless the command failed, as kubectl does, with exit code 1; returns what it said.
-    #[track_caller]
-    pub(crate) fn refused(self) -> String {
-        assert_eq!(self.code, 1, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
-        self.stderr
-    }
 }
 
 impl Cluster {
@@ -197,7 +175,8 @@ impl Namespace {
 
     fn run(&self, kubeconfig: &str, args: &[&str], stdin: &str) -> Output {
         let dir = &self.cluster.dir;
-        let mut child: Child = Command::new(self.cluster.bin.join("kubectl"))
+        let mut kubectl = Command::new(self.cluster.bin.join("kubectl"));
+        kubectl
             .arg(format!("--kubeconfig={}", dir.join(kubeconfig).display()))
             .arg(format!("--cache-dir={}", dir.join("cache").display()))
             .arg(format!("--namespace={}", self.name))
@@ -205,20 +184,8 @@ impl Namespace {
             // kubectl diff runs diff, and nothing of the machine's own configuration shall matter.
             .env("KUBERC", "off")
             .env_remove("KUBECTL_EXTERNAL_DIFF")
-            .env_remove("KUBECONFIG")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("kubectl");
-        // A kubectl that never reads its input closes the pipe: that is no error here.
-        let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
-        let output = child.wait_with_output().expect("kubectl");
-        Output {
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            code: output.status.code().unwrap_or(-1),
-        }
+            .env_remove("KUBECONFIG");
+        command::run(&mut kubectl, stdin)
     }
 
     /// The object as it is stored, for example `get("deployment", "web")`.

@@ -1,6 +1,6 @@
 //! The least HTTPS client that shows what kubectl hides: status code, headers and body of one request.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(crate) fn client_config(ca_pem: &[u8]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Sends one request on a connection of its own and reads the whole answer.
+/// Sends one request on a connection of its own and reads the whole answer. Fails the test when there is none.
 pub(crate) fn request(
     config: &Arc<ClientConfig>,
     address: &str,
@@ -51,8 +51,20 @@ pub(crate) fn request(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
-    let tcp = TcpStream::connect(address).expect("connect");
-    tcp.set_read_timeout(Some(PATIENCE)).expect("read timeout");
+    try_request(config, address, method, path, headers, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+}
+
+/// As `request`, for servers that may be away.
+pub(crate) fn try_request(
+    config: &Arc<ClientConfig>,
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<Answer> {
+    let tcp = TcpStream::connect(address)?;
+    tcp.set_read_timeout(Some(PATIENCE))?;
     let (host, _) = address.rsplit_once(':').expect("host:port");
     let name = ServerName::try_from(host.to_owned()).expect("server name");
     let tls = ClientConnection::new(Arc::clone(config), name).expect("TLS client");
@@ -62,13 +74,18 @@ pub(crate) fn request(
     for (name, value) in headers {
         head.push_str(&[name, ": ", value, "\r\n"].concat());
     }
-    stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("send");
+    stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
     let mut bytes = Vec::new();
     // Go ends a connection without close_notify now and then; the length of the body tells whether anything is missing.
-    if let Err(e) = stream.read_to_end(&mut bytes) {
-        assert_eq!(e.kind(), std::io::ErrorKind::UnexpectedEof, "{method} {path}: {e}");
+    if let Err(e) = stream.read_to_end(&mut bytes)
+        && e.kind() != ErrorKind::UnexpectedEof
+    {
+        return Err(e);
     }
-    parse(&bytes).unwrap_or_else(|| panic!("{method} {path}: not an HTTP answer: {:?}", String::from_utf8_lossy(&bytes)))
+    parse(&bytes).ok_or_else(|| {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        std::io::Error::new(ErrorKind::InvalidData, format!("not an HTTP answer: {text:?}"))
+    })
 }
 
 fn parse(bytes: &[u8]) -> Option<Answer> {

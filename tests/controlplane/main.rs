@@ -7,6 +7,7 @@ mod api_server;
 mod certificates;
 mod clients;
 mod cluster;
+mod command;
 #[path = "../../fuzz/src/checks/contract.rs"]
 #[allow(dead_code)] // it serves other tests too
 mod contract;

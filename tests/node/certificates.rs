@@ -1,0 +1,82 @@
+//! Certificates on a real cluster: the CA is renewed under load, and what somebody takes away is put back.
+
+use serde_json::json;
+
+use crate::installation::{Installation, MUTATING, NAME, VALIDATING};
+use crate::node::eventually;
+use crate::stream;
+
+const SECRET: &str = "probekeeper-ca";
+
+#[test]
+#[ignore = "needs a node: make node-test"]
+fn a_wiped_ca_bundle_is_put_back() {
+    let this = Installation::enforcing();
+    let before = this.bundles();
+    assert!(before.len() == 3 && before.iter().all(|bundle| !bundle.is_empty()), "{before:?}");
+    for kind in [VALIDATING, MUTATING] {
+        let patch = r#"[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]"#;
+        this.node.kubectl(&["patch", kind, NAME, "--type=json", "-p", patch]).ok();
+    }
+    let took = eventually("both are repaired", 60, || this.bundles() == before);
+    println!("caBundle back after {:.1} s", took.as_secs_f64());
+    this.await_enforcement();
+}
+
+#[test]
+#[ignore = "needs a node: make node-test"]
+fn configurations_that_are_applied_anew_are_completed() {
+    let this = Installation::enforcing();
+    let rendered = this.rendered(&json!({}), "templates/webhooks.yaml");
+    assert!(!rendered.contains("caBundle:"), "never rendered: {rendered}");
+    let before = this.bundles();
+    // Applying leaves alone what it does not name; replacing resets it, as some delivery tools do.
+    for args in [["apply", "--server-side", "--force-conflicts", "-f", "-"].as_slice(), &["replace", "-f", "-"]] {
+        this.node.kubectl_with(args, &rendered).ok();
+        eventually("both are complete", 60, || this.bundles() == before);
+        this.await_enforcement();
+    }
+}
+
+#[test]
+#[ignore = "needs a node: make node-test"]
+fn deleted_configurations_disarm_and_restored_ones_arm() {
+    let this = Installation::enforcing();
+    for kind in [VALIDATING, MUTATING] {
+        this.node.kubectl(&["delete", kind, NAME]).ok();
+    }
+    eventually("nobody is asked any more", 30, || {
+        stream::apply(this.node, "probe", false).is_ok_and(|answer| answer.code == 201)
+    });
+    // Disarmed on purpose: no reason for a replica to be unready, and a new one gets ready as well.
+    let pods = this.pod_names();
+    this.node.kubectl(&["delete", "pod", &pods[0], "-n", NAME, "--wait=false"]).ok();
+    eventually("all replicas are ready", 60, || {
+        let pods = this.pods();
+        pods.len() == 3 && pods.iter().all(|pod| pod["status"]["containerStatuses"][0]["ready"] == true)
+    });
+    let rendered = this.rendered(&json!({}), "templates/webhooks.yaml");
+    this.node.kubectl_with(&["create", "-f", "-"], &rendered).ok();
+    let took = this.await_enforcement();
+    println!("restored configurations are in force after {:.1} s", took.as_secs_f64());
+    // helm takes them over again.
+    this.upgrade(&json!({})).ok();
+    this.await_enforcement();
+}
+
+#[test]
+#[ignore = "needs a node: make node-test"]
+fn a_deleted_secret_is_made_again() {
+    let this = Installation::enforcing();
+    this.node.kubectl(&["delete", "secret", SECRET, "-n", NAME]).ok();
+    let took = eventually("there is a CA again", 60, || {
+        let secret = this.node.kubectl(&["get", "secret", SECRET, "-n", NAME, "-o", "jsonpath={.data}"]);
+        secret.stdout.contains("ca.crt") && secret.stdout.contains("ca.key")
+    });
+    println!("the Secret is back after {:.1} s", took.as_secs_f64());
+    this.await_enforcement();
+    // A replica that starts now takes it up and is trusted.
+    this.node.kubectl(&["rollout", "restart", "deployment/probekeeper", "-n", NAME]).ok();
+    this.await_rollout();
+    this.await_enforcement();
+}
