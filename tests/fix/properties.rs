@@ -165,7 +165,7 @@ fn workload() -> impl Strategy<Value = Value> {
         proptest::collection::btree_map(select(vec!["livenessProbe", "readinessProbe", "startupProbe"]), probe(), 0..=3)
             .prop_map(|probes| {
                 let mut container = json!({
-                    "name": "main", "image": "main:1",
+                    "image": "main:1",
                     "ports": [{ "name": "http", "containerPort": 80 }, { "name": "metrics", "containerPort": 81 }],
                 });
                 for (kind, probe) in probes {
@@ -173,7 +173,10 @@ fn workload() -> impl Strategy<Value = Value> {
                 }
                 container
             });
-    vec(container, 1..3).prop_map(|containers| {
+    vec(container, 1..3).prop_map(|mut containers| {
+        for (container, name) in containers.iter_mut().zip(["main", "side"]) {
+            container["name"] = json!(name);
+        }
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "main" },
             "spec": {
