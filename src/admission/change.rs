@@ -6,7 +6,7 @@ use serde_json::{Value, value::RawValue};
 use super::{handler::Fault, review::Raw};
 use crate::{
     engine::{Past, findings_before},
-    model::{Kind, Kinds, Text, Workload, at_pointer},
+    model::{Kind, Kinds, Text, Workload, at_pointer, explain},
     policy::Policy,
     rules::Finding,
 };
@@ -24,24 +24,21 @@ pub(super) struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// The object as it was, if that can be read and had a template.
-    pub(super) fn before(&self) -> Option<Workload<'a>> {
-        Workload::read(self.old?.get(), self.kinds).ok().flatten()
+    /// The object as it was; `Ok(None)` where it had no template: a custom kind may come to its template later.
+    pub(super) fn before(&self) -> Result<Option<Workload<'a>>, Fault> {
+        let read = self.old.and_then(|old| Workload::read(old.get(), self.kinds).ok());
+        let unreadable = || Fault("the old object cannot be read".to_owned());
+        let old = read.ok_or_else(unreadable)?;
+        if old.is_some() || self.workload.custom.is_some() { Ok(old) } else { Err(unreadable()) }
     }
 
     /// What is known of the object's past; `findings` takes up what was wrong with it. Where that cannot be told, an old violation would look new: a fault
     /// of ours, not a reason to deny.
     pub(super) fn past<'f>(&self, policy: &Policy, findings: &'f mut Vec<Finding>) -> Result<Past<'f>, Fault> {
-        let unreadable = || Fault("the old object cannot be read".to_owned());
-        let raw: Raw<'_> = serde_json::from_str(self.text).map_err(|_| unreadable())?;
-        let object = raw.request.and_then(|request| request.object).ok_or_else(unreadable)?;
-        let read = self.old.map(|old| Workload::read(old.get(), self.kinds)).ok_or_else(unreadable)?;
-        let old = match read.map_err(|_| unreadable())? {
-            Some(old) => old,
-            // A custom kind may come to its template later: then all of it is new.
-            None if self.workload.custom.is_some() => return Ok(Past::Had(findings)),
-            None => return Err(unreadable()),
-        };
+        let raw: Raw<'_> = serde_json::from_str(self.text).map_err(|error| Fault(explain(&error)))?;
+        let object = raw.request.and_then(|request| request.object);
+        let object = object.ok_or_else(|| Fault("the review has no object".to_owned()))?;
+        let Some(old) = self.before()? else { return Ok(Past::Had(findings)) };
         let around = |workload: &Workload<'_>| (workload.progress_deadline, workload.min_ready);
         if self.keeps_template(object) && around(&old) == around(self.workload) {
             return Ok(Past::Unchanged);
@@ -51,14 +48,10 @@ impl<'a> Change<'a> {
         Ok(if self.rolls_back(object) { Past::RolledBack(findings) } else { Past::Had(findings) })
     }
 
-    /// Whether the pod template is the same. The API server serialises both the same way, so the bytes tell; what cannot be read counts as the same, because a
-    /// template that did not change is never patched.
+    /// Whether the pod template is the same. The API server serialises both the same way, so the bytes tell.
     pub(super) fn keeps_template(&self, object: &RawValue) -> bool {
         let pointer = self.workload.template_pointer();
-        match (at_pointer(object.get(), pointer), self.old.and_then(|old| at_pointer(old.get(), pointer))) {
-            (Some(new), Some(old)) => new == old,
-            _ => true,
-        }
+        at_pointer(object.get(), pointer) == self.old.and_then(|old| at_pointer(old.get(), pointer))
     }
 
     /// Whether this is `kubectl rollout undo`, as far as a request shows it: it is kubectl's only change of a template that names no field manager, so that the

