@@ -559,7 +559,7 @@ fn sent(container: &Container<'_>, probe: &Probe<'_>) -> Option<Value> {
             let scheme = http.scheme.as_deref().filter(|scheme| !scheme.is_empty()).unwrap_or("HTTP").to_uppercase();
             let mut headers: Vec<_> =
                 http.http_headers.iter().map(|header| (header.name.to_lowercase(), &*header.value)).collect();
-            headers.sort_unstable();
+            headers.sort_by(|(one, _), (other, _)| one.cmp(other)); // the values of one name keep their order
             Some(json!(["http", scheme, host(http.host.as_deref()), port(http.port.as_ref()), path, headers]))
         }
         (None, None, Some(tcp), None) => Some(json!(["tcp", host(tcp.host.as_deref()), port(tcp.port.as_ref())])),
