@@ -1,10 +1,16 @@
 //! Certificates on a real cluster: the CA is renewed under load, and what somebody takes away is put back.
 
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use probekeeper::pki::certificate::to_pem;
+use probekeeper::pki::issue;
 use serde_json::json;
 
 use crate::installation::{Installation, MUTATING, NAME, VALIDATING};
 use crate::node::eventually;
-use crate::stream;
+use crate::stream::{self, Stream};
 
 const SECRET: &str = "probekeeper-ca";
 
@@ -79,4 +85,37 @@ fn a_deleted_secret_is_made_again() {
     this.node.kubectl(&["rollout", "restart", "deployment/probekeeper", "-n", NAME]).ok();
     this.await_rollout();
     this.await_enforcement();
+}
+
+/// Two thirds of the CA's life are over: the next one is made, published, takes over, and the old one goes, all in one stream of calls.
+#[test]
+#[ignore = "needs a node: make node-test"]
+fn a_rotation_of_the_ca_loses_no_call() {
+    let short = ["--leaf-lifetime=20s", "--rotation-overlap=4s", "--certificate-check=1s"];
+    let this = Installation::with(&json!({ "extraArgs": short }));
+    let value = |key: &str| {
+        let secret = this.node.get(&["secret", SECRET, "-n", NAME]);
+        Some(String::from_utf8(STANDARD.decode(secret["data"][key].as_str()?).expect("base64")).expect("UTF-8"))
+    };
+    // Its successor is due in a few seconds, and lives for a year.
+    let life = Duration::from_mins(10);
+    let old = issue::authority(life, SystemTime::now() - life * 2 / 3 + Duration::from_secs(15)).expect("an authority");
+    let old_pem = to_pem(&[old.certificate().clone()]);
+    let data = json!({ "data": { "ca.crt": STANDARD.encode(&old_pem), "ca.key": STANDARD.encode(old.key()) } });
+    this.node.kubectl(&["patch", "secret", SECRET, "-n", NAME, "--type=merge", "-p", &data.to_string()]).ok();
+    let holds = |bundle: &String| String::from_utf8(STANDARD.decode(bundle).expect("base64")).expect("UTF-8").contains(&old_pem);
+    eventually("the CA is published", 30, || this.bundles().iter().all(holds));
+
+    let stream = Stream::start(this.node, "rotation");
+    let took = eventually("the next CA has taken over", 90, || value("ca.crt").is_some_and(|ca| ca != old_pem));
+    println!("the next CA has taken over after {:.0} s", took.as_secs_f64());
+    let new = value("ca.crt").expect("a CA");
+    assert!(value("previous.crt").is_some_and(|previous| previous.contains(&old_pem)), "leaves under it are alive");
+    let took = eventually("the old CA is forgotten", 120, || value("previous.crt").is_none());
+    println!("the old CA is forgotten {:.0} s later", took.as_secs_f64());
+    eventually("nothing but the new CA is published", 30, || {
+        this.bundles().iter().all(|bundle| *bundle == STANDARD.encode(&new))
+    });
+    stream.go_on(100);
+    stream.end_without_a_failure("rotation of the CA");
 }
