@@ -5,8 +5,7 @@
 use std::fmt::Write as _;
 
 use probekeeper::model::{
-    Author, Container, DecodeError, Handler, Kind, Leaf, PortRef, Probe, ProbeKind, Record, Timing, WitnessTexts, Witnesses,
-    Workload, same_check,
+    Author, DecodeError, Handler, Kind, Leaf, PortRef, Probe, ProbeKind, Record, Timing, WitnessTexts, Witnesses, Workload,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -536,98 +535,6 @@ fn a_probe_is_valid_when_the_api_server_would_accept_it() {
         let probe: Probe<'_> = serde_json::from_str(&text).unwrap();
         assert_eq!(ProbeKind::ALL.map(|kind| probe.is_valid(kind)), expected, "{text}");
     }
-}
-
-// --- the same check ---
-
-/// What the kubelet would do, spelled out: two probes are the same check when this is equal.
-fn sent(container: &Container<'_>, probe: &Probe<'_>) -> Option<Value> {
-    let port = |port: Option<&PortRef<'_>>| match port {
-        None => json!(null),
-        Some(PortRef::Number(number)) => json!(number),
-        Some(PortRef::Name(name)) => {
-            let declared = container.ports.iter().find(|port| port.name.as_deref() == Some(name));
-            declared.map_or_else(|| json!({ "unknown": &**name }), |port| json!(port.container_port))
-        }
-    };
-    let host = |host: Option<&str>| host.unwrap_or_default().to_lowercase();
-    match (&probe.exec, &probe.http_get, &probe.tcp_socket, &probe.grpc) {
-        (Some(exec), None, None, None) => Some(json!(["exec", exec.command.iter().map(|word| &**word).collect::<Vec<_>>()])),
-        (None, Some(http), None, None) => {
-            let path = http.path.as_deref().unwrap_or_default();
-            let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-            let scheme = http.scheme.as_deref().filter(|scheme| !scheme.is_empty()).unwrap_or("HTTP").to_uppercase();
-            let mut headers: Vec<_> =
-                http.http_headers.iter().map(|header| (header.name.to_lowercase(), &*header.value)).collect();
-            headers.sort_by(|(one, _), (other, _)| one.cmp(other)); // the values of one name keep their order
-            Some(json!(["http", scheme, host(http.host.as_deref()), port(http.port.as_ref()), path, headers]))
-        }
-        (None, None, Some(tcp), None) => Some(json!(["tcp", host(tcp.host.as_deref()), port(tcp.port.as_ref())])),
-        (None, None, None, Some(grpc)) => Some(json!(["grpc", grpc.port, grpc.service.as_deref().unwrap_or_default()])),
-        _ => None,
-    }
-}
-
-#[test]
-fn the_same_check_is_what_the_kubelet_sends() {
-    let container = json!({ "name": "app", "ports": [
-        { "name": "http", "containerPort": 80 }, { "name": "web", "containerPort": 80 },
-        { "name": "admin", "containerPort": 81 }, { "containerPort": 82 }, { "name": "Http", "containerPort": 83 },
-    ] });
-    let mut handlers = vec![json!({}), json!({ "tcpSocket": { "port": 80 }, "grpc": { "port": 80 } })];
-    let ports = ["80", "81", "\"http\"", "\"web\"", "\"admin\"", "\"Http\"", "\"other\"", "\"elsewhere\"", "null"];
-    let ports = ports.map(|port| serde_json::from_str::<Value>(port).unwrap());
-    for port in &ports {
-        for host in [json!(null), json!(""), json!("db"), json!("DB")] {
-            handlers.push(json!({ "tcpSocket": { "port": port, "host": host } }));
-        }
-    }
-    for port in &ports {
-        for path in [json!(null), json!(""), json!("/"), json!("/a"), json!("a"), json!("/A"), json!("/a/")] {
-            for scheme in [json!(null), json!("HTTP"), json!("HTTPS")] {
-                handlers.push(json!({ "httpGet": { "port": port, "path": path, "scheme": scheme } }));
-            }
-        }
-    }
-    for headers in [
-        json!(null),
-        json!([]),
-        json!([{ "name": "A", "value": "1" }]),
-        json!([{ "name": "a", "value": "1" }]),
-        json!([{ "name": "a", "value": "2" }]),
-        json!([{ "name": "a", "value": "1" }, { "name": "B", "value": "2" }]),
-        json!([{ "name": "b", "value": "2" }, { "name": "A", "value": "1" }]),
-        json!([{ "name": "a", "value": "1" }, { "name": "A", "value": "1" }]),
-        json!([{ "name": "a", "value": "x" }, { "name": "a", "value": "y" }]),
-        json!([{ "name": "A", "value": "y" }, { "name": "a", "value": "x" }]),
-    ] {
-        for host in [json!(null), json!("db")] {
-            handlers.push(json!({ "httpGet": { "port": 80, "httpHeaders": headers, "host": host } }));
-        }
-    }
-    for service in [json!(null), json!(""), json!("s"), json!("S")] {
-        for port in [80, 81] {
-            handlers.push(json!({ "grpc": { "port": port, "service": service } }));
-        }
-    }
-    for command in [json!(null), json!([]), json!(["a"]), json!(["a", "b"]), json!(["a b"]), json!(["A"])] {
-        handlers.push(json!({ "exec": { "command": command } }));
-    }
-
-    let container = container.to_string();
-    let container: Container<'_> = serde_json::from_str(&container).unwrap();
-    let texts: Vec<_> = handlers.iter().map(Value::to_string).collect();
-    let probes: Vec<Probe<'_>> = texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-    let sent: Vec<_> = probes.iter().map(|probe| sent(&container, probe)).collect();
-    let mut same = 0;
-    for (one, a) in probes.iter().enumerate() {
-        for (other, b) in probes.iter().enumerate() {
-            let expected = sent[one].is_some() && sent[one] == sent[other];
-            assert_eq!(same_check(&container, a, b), expected, "{}\n{}", texts[one], texts[other]);
-            same += usize::from(expected);
-        }
-    }
-    assert!(same > 2 * probes.len(), "{same} of {} probes", probes.len());
 }
 
 // --- who set a leaf ---

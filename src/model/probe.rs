@@ -282,7 +282,8 @@ impl<'a> Probe<'a> {
             && fits(self.period_seconds)
             && fits(self.success_threshold)
             && fits(self.failure_threshold)
-            && fits(self.termination_grace_period_seconds);
+            // The only one of 64 bits.
+            && self.termination_grace_period_seconds.is_none_or(|seconds| seconds >= 0);
         let by_kind = match kind {
             ProbeKind::Readiness => self.termination_grace_period_seconds.is_none(),
             ProbeKind::Liveness | ProbeKind::Startup => {

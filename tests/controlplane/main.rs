@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api_server;
+#[path = "../properties/apiserver.rs"]
+#[allow(dead_code)] // it serves other tests too
+mod apiserver;
 mod certificates;
 mod clients;
 mod cluster;
@@ -12,6 +15,7 @@ mod command;
 #[allow(dead_code)] // it serves other tests too
 mod contract;
 mod custom_kinds;
+mod defaulting;
 mod examples;
 mod failure;
 mod fix;

@@ -4,8 +4,8 @@ use probekeeper::model::Record;
 use proptest::{prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 
-use crate::contract::api_default;
-use crate::generate::{NUMBERS, PROBES, pod_spec_pointer};
+use super::contract::api_default;
+use super::generate::{NUMBERS, PROBES, pod_spec_pointer};
 
 pub(crate) const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -109,9 +109,13 @@ pub(crate) fn defaulted(object: &Value) -> Value {
                 _ => {}
             }
         }
+        probe.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         if let Some(http) = probe.get_mut("httpGet").and_then(Value::as_object_mut) {
-            http.entry("path").or_insert(json!("/"));
-            http.entry("scheme").or_insert(json!("HTTP"));
+            for (field, default) in [("path", "/"), ("scheme", "HTTP")] {
+                if http.get(field).is_none_or(|value| value.is_null() || value == "") {
+                    http.insert(field.to_owned(), json!(default));
+                }
+            }
         }
         if let Some(grpc) = probe.get_mut("grpc").and_then(Value::as_object_mut) {
             grpc.entry("service").or_insert(json!(""));

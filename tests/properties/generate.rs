@@ -7,7 +7,7 @@ use probekeeper::{
 use proptest::{collection::vec, option, prelude::*, sample::Index, sample::select};
 use serde_json::{Map, Value, json};
 
-pub(crate) use crate::contract::{PROBES, pod_spec_pointer};
+pub(crate) use super::contract::{PROBES, pod_spec_pointer};
 
 pub(crate) const NUMBERS: [&str; 5] =
     ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"];

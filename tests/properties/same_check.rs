@@ -29,6 +29,7 @@ fn container() -> Value {
             { "name": "twice", "containerPort": 1 },
             { "name": "twice", "containerPort": 8081 },
             { "name": "dns", "containerPort": 53, "protocol": "UDP" },
+            { "name": "Http", "containerPort": 83 },
             { "containerPort": 7000 },
         ],
     })
@@ -101,7 +102,7 @@ const ODD: [&str; 5] = ["//a", "//h/a", "http://h/a", "/a#f", "#f"];
 
 fn probes() -> Vec<Value> {
     let choices = |values: &[Value]| -> Vec<Value> { std::iter::once(Value::Null).chain(values.iter().cloned()).collect() };
-    let ports = choices(&["http", "alt", "twice", "dns", "HTTP", "nope", ""].map(Value::from));
+    let ports = choices(&["http", "alt", "twice", "dns", "HTTP", "Http", "nope", ""].map(Value::from));
     let ports: Vec<Value> = ports.into_iter().chain([json!(8080), json!(8081), json!(1), json!(53)]).collect();
     let hosts = choices(&["", "localhost", "LocalHost", "127.0.0.1"].map(Value::from));
     let schemes = choices(&["", "HTTP", "HTTPS", "http"].map(Value::from));
