@@ -211,14 +211,14 @@ struct Logged {
 }
 
 impl Logged {
-    async fn start(level: &str) -> Self {
+    async fn start(level: &str, format: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (listen, ops) = (free(), free());
         let policy = folder.path().join("policy.yaml");
         fs::write(&policy, POLICIES[1]).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_probekeeper"));
-        command.args(["serve", "--log-format", "json", "--drain-delay", "100ms", "--log-level", level]);
+        command.args(["serve", "--log-format", format, "--drain-delay", "100ms", "--log-level", level]);
         command.arg("--listen").arg(listen.to_string()).arg("--ops-listen").arg(ops.to_string());
         command.arg("--ca-out").arg(folder.path().join("ca.pem")).arg("--policy").arg(format!("file:{}", policy.display()));
         // Libraries' own switch for more.
@@ -316,7 +316,7 @@ async fn the_log_says_which_object_and_nothing_of_what_is_in_it() {
         bodies.push(review);
     }
     for level in ["error", "warn", "info", "debug", "trace"] {
-        let process = Logged::start(level).await;
+        let process = Logged::start(level, "json").await;
         let mut client = Client::connect_to(process.listen, process.config()).await.unwrap();
         for body in &bodies {
             for path in ["/validate", "/mutate"] {
@@ -341,6 +341,43 @@ async fn the_log_says_which_object_and_nothing_of_what_is_in_it() {
         if ["debug", "trace"].contains(&level) {
             assert_eq!(found, BTreeSet::from(LOGGED), "{level}: every judged object is named");
             assert!(log.contains("request refused") && log.contains("TLS handshake failed"), "{level}");
+        }
+    }
+}
+
+/// A caller chooses uid, name and namespace: they must not end a line, colour it, or make up metrics.
+#[tokio::test]
+async fn a_forged_review_forges_no_line() {
+    let forged =
+        "x\n2026-01-01T00:00:00Z  INFO forged: \u{1b}[31mred\u{1b}[0m\r\n{\"level\":\"INFO\",\"message\":\"forged\"}\u{2028}";
+    for format in ["text", "json"] {
+        let process = Logged::start("debug", format).await;
+        let mut client = Client::connect_to(process.listen, process.config()).await.unwrap();
+        for at in 0..40 {
+            let review = json!({
+                "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+                "request": {
+                    "uid": format!("{at}{forged}"), "operation": format!("{at}{forged}"), "namespace": forged, "name": forged,
+                    "object": { "apiVersion": format!("v{at}"), "kind": format!("{at}{forged}"), "metadata": {}, "spec": {} },
+                },
+            });
+            assert_eq!(client.post("/validate", &review.to_string()).await.status, 200);
+        }
+        let metrics = get(process.ops, "/metrics").await.1;
+        let series = metrics.lines().filter(|line| line.starts_with("probekeeper_admission_requests_total{"));
+        assert_eq!(series.count(), 1, "{metrics}");
+        let log = process.end().await;
+        assert!(log.contains("forged") && !log.contains('\u{1b}') && !log.contains('\r'), "{log}");
+        let judged = log.lines().filter(|line| line.contains("request judged")).count();
+        assert_eq!(judged, 40, "{log}");
+        for line in log.lines() {
+            if format == "json" {
+                let line: Value = serde_json::from_str(line).unwrap();
+                assert_ne!(line["message"], "forged");
+            } else {
+                assert!(line.contains(" probekeeper"), "{line}");
+                assert!(!line.starts_with("2026-01-01"), "{line}");
+            }
         }
     }
 }
