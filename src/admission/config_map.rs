@@ -100,7 +100,7 @@ fn judge(
         Some(text) => match load(text) {
             Ok(policy) => {
                 outcome.kind = "ConfigMap".into();
-                let warnings: Vec<String> = policy.ended_exemptions(today).map(ended).collect();
+                let warnings: Vec<String> = policy.ended_exemptions(today).map(Exemption::ending).collect();
                 if !warnings.is_empty() {
                     outcome.verdict = "warned";
                 }
@@ -122,12 +122,6 @@ fn judge(
     response.allowed = false;
     response.status = Some(Status::forbidden(problem.describe(&name)));
     Ok(response)
-}
-
-/// An exemption that does nothing any more: no error, for it was right when it was written.
-fn ended(exemption: &Exemption) -> String {
-    let until = exemption.until.map(|until| until.to_string()).unwrap_or_default();
-    format!("exemptions[{}] ended after {until} and no longer applies: {}", exemption.place, exemption.reason)
 }
 
 fn keys<V>(map: Option<&BTreeMap<String, V>>) -> impl Iterator<Item = &str> {

@@ -6,14 +6,16 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
 
 use super::policy_diff::DiffArgs;
 use super::{FAILED, complain, print};
+use crate::clock;
 use crate::policy::{self, Policy, Profile};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Say whether a policy file is valid, with every error and its place
+    /// Say whether a policy file is valid, with every error and its place, and which exemptions have ended
     Check {
         /// Policy file
         #[arg(value_name = "FILE")]
@@ -23,9 +25,12 @@ pub(super) enum PolicyCommand {
     Diff(DiffArgs),
     /// Print the JSON schema of policy files
     Schema,
-    /// Print everything that is in force under a built-in profile, as a policy file
+    /// Print everything that is in force under a policy or a built-in profile, as a policy file
     Show {
-        /// The profile
+        /// Policy file; without it a built-in profile is shown
+        #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+        policy: Option<PathBuf>,
+        /// The built-in profile
         #[arg(long, value_enum, default_value_t)]
         profile: BuiltIn,
     },
@@ -54,14 +59,29 @@ pub(super) fn run(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
         PolicyCommand::Check { file } => match load(file)? {
             Some(policy) => {
                 print(&format!("{}: valid, profile {}, hash {}\n", file.display(), policy.profile, policy.hash))?;
+                complain_of_ended(file, &policy);
             }
             None => return Ok(ExitCode::from(FAILED)),
         },
         PolicyCommand::Diff(args) => return super::policy_diff::run(args),
         PolicyCommand::Schema => print(&(serde_json::to_string_pretty(&policy::schema())? + "\n"))?,
-        PolicyCommand::Show { profile } => print(&yaml(Policy::builtin((*profile).into()).effective()))?,
+        PolicyCommand::Show { policy: Some(file), .. } => match load(file)? {
+            Some(policy) => {
+                print(&yaml(policy.effective()))?;
+                complain_of_ended(file, &policy);
+            }
+            None => return Ok(ExitCode::from(FAILED)),
+        },
+        PolicyCommand::Show { policy: None, profile } => print(&yaml(Policy::builtin((*profile).into()).effective()))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Exemptions that do nothing any more: no error, but whoever keeps the policy should know.
+fn complain_of_ended(file: &Path, policy: &Policy) {
+    for exemption in policy.ended_exemptions(clock::today()) {
+        complain(&format!("{}: {}", file.display(), exemption.ending()));
+    }
 }
 
 /// The policy of a file, or the built-in recommended one. `None` after errors in the file were written out.
@@ -85,40 +105,60 @@ pub(super) fn load(file: &Path) -> anyhow::Result<Option<Policy>> {
     }
 }
 
-/// A policy as YAML, which is what policy files are written in. Its values are words and numbers; whatever else comes is written as JSON, which YAML
-/// contains.
-fn yaml(policy: &serde_json::Value) -> String {
-    // The order of the documentation, not of the alphabet.
-    const FIRST: [&str; 3] = ["apiVersion", "kind", "profile"];
+/// A policy as YAML, which is what policy files are written in. What is no word or number is written as JSON, which YAML contains.
+fn yaml(policy: &Value) -> String {
     let mut out = String::new();
-    let Some(top) = policy.as_object() else { return out };
-    let rest = top.keys().map(String::as_str).filter(|key| !FIRST.contains(key));
-    for key in FIRST.into_iter().chain(rest) {
-        if let Some(value) = top.get(key) {
-            entry(key, value, 0, &mut out);
-        }
-    }
+    entries(policy, 0, &mut out);
     out
 }
 
-fn entry(key: &str, value: &serde_json::Value, indent: usize, out: &mut String) {
-    *out += &[&" ".repeat(indent), key, ":"].concat();
+/// The members of a map, in the order of the documentation.
+fn entries(map: &Value, indent: usize, out: &mut String) {
+    const FIRST: [&str; 10] =
+        ["apiVersion", "kind", "profile", "match", "action", "rules", "defaults", "overrides", "exemptions", "workloads"];
+    let place = |key: &str| FIRST.iter().position(|first| *first == key).unwrap_or(FIRST.len());
+    let mut members: Vec<(&String, &Value)> = map.as_object().into_iter().flatten().collect();
+    members.sort_by_key(|(key, _)| place(key));
+    for (key, value) in members {
+        entry(key, value, indent, out);
+    }
+}
+
+fn entry(key: &str, value: &Value, indent: usize, out: &mut String) {
+    *out += &[&" ".repeat(indent), &*scalar(&json!(key)), ":"].concat();
     match value {
-        serde_json::Value::Object(entries) if !entries.is_empty() => {
+        Value::Object(members) if !members.is_empty() => {
             out.push('\n');
-            for (key, value) in entries {
-                entry(key, value, indent + 2, out);
+            entries(value, indent + 2, out);
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            out.push('\n');
+            for item in items {
+                let mut lines = String::new();
+                entries(item, indent + 4, &mut lines);
+                *out += &[&" ".repeat(indent), "  - ", lines.trim_start()].concat();
             }
         }
-        // To YAML, `off` is a boolean; policy files take that for the action too, but a reader should not have to know.
-        serde_json::Value::String(text) if is_word(text) => *out += &[" ", text, "\n"].concat(),
-        other => *out += &[" ", &other.to_string(), "\n"].concat(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(scalar).collect();
+            *out += &[" [", &items.join(", "), "]\n"].concat();
+        }
+        other => *out += &[" ", &*scalar(other), "\n"].concat(),
+    }
+}
+
+/// To YAML, `off` is a boolean; policy files take that for the action too, but a reader should not have to know.
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(text) if is_word(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
 fn is_word(text: &str) -> bool {
     let letters = text.starts_with(|first: char| first.is_ascii_alphabetic());
+    let plain = |rune: char| rune.is_ascii_alphanumeric() || "-._/".contains(rune);
     letters
-        && !matches!(text, "off" | "on" | "yes" | "no" | "y" | "n" | "true" | "false" | "null")
-        && !text.contains([' ', ':', '#', '"'])
+        && text.chars().all(plain)
+        && !matches!(&*text.to_lowercase(), "off" | "on" | "yes" | "no" | "y" | "n" | "true" | "false" | "null")
 }

@@ -52,6 +52,12 @@ impl Exemption {
         self.until.is_some_and(|until| today > until)
     }
 
+    /// What is said of it once it has ended: no error, for it was right when it was written.
+    pub fn ending(&self) -> String {
+        let until = self.until.map(|until| until.to_string()).unwrap_or_default();
+        format!("exemptions[{}] ended after {until} and no longer applies: {}", self.place, self.reason)
+    }
+
     /// Whether it is about what a rule says of a container, or with `None` of the object as a whole, of an object that it fits.
     pub fn is_about(&self, rule: &RuleDef, container: Option<&Container<'_>>) -> bool {
         (self.rules.is_empty() || self.rules.contains(&rule))

@@ -8,6 +8,7 @@ use super::{
     refuse::Refusals,
     schema,
     schema::{ALL_RULES, PolicyFile, RuleEntry, WorkloadFile},
+    sound::Sound,
     validate::validate,
 };
 use crate::{
@@ -95,17 +96,16 @@ fn read(text: &str, errors: &mut Vec<PolicyError>) -> Option<Policy> {
         let message = "a second document; a policy is one".to_owned();
         errors.push(PolicyError { line: place.0, column: place.1, path: String::new(), message });
     }
-    validate(&schema(), &root, "", errors);
-    if !errors.is_empty() {
-        return None;
-    }
-    compile(&root, errors)
+    let schema = schema();
+    validate(&schema, &root, "", errors);
+    // What is wrong elsewhere is told too: whoever repairs a policy wants to do it once.
+    let sound = Sound::of(&schema, &root)?;
+    compile(&root, sound, errors)
 }
 
-fn compile(root: &Node<'_>, errors: &mut Vec<PolicyError>) -> Option<Policy> {
-    let mut json = String::new();
-    root.to_json(&mut json);
-    let file: PolicyFile = match serde_json::from_str(&json) {
+fn compile(root: &Node<'_>, sound: Sound, errors: &mut Vec<PolicyError>) -> Option<Policy> {
+    let Sound { file, places, whole } = sound;
+    let file: PolicyFile = match serde_json::from_value(file) {
         Ok(file) => file,
         Err(error) => {
             // The schema let through what the types refuse.
@@ -113,12 +113,13 @@ fn compile(root: &Node<'_>, errors: &mut Vec<PolicyError>) -> Option<Policy> {
             return None;
         }
     };
-    let mut refusals = Refusals { root, errors };
+    let mut refusals = Refusals { root, errors, places };
     refusals.workloads(&file.workloads);
     refusals.startup(&file.startup);
     refusals.defaults(&[], &file.defaults);
     let workloads: Vec<_> = file.workloads.iter().map(WorkloadFile::compile).collect();
-    let kinds = Kinds::with(&workloads);
+    let kinds = whole.workloads.then(|| Kinds::with(&workloads));
+    let kinds = kinds.as_ref();
     let mut choices = Choices {
         profile: file.profile,
         rules: rule_choices(file.rules),
@@ -130,12 +131,12 @@ fn compile(root: &Node<'_>, errors: &mut Vec<PolicyError>) -> Option<Policy> {
         ..Choices::default()
     };
     for (at, over) in file.overrides.into_iter().enumerate() {
-        refusals.over(at, &over, &kinds);
+        refusals.over(at, &over, kinds);
         let (matching, defaults) = (over.matching.compile(), over.defaults.choice());
         choices.overrides.push(Override { matching, rules: rule_choices(over.rules), defaults });
     }
     for (at, exemption) in file.exemptions.into_iter().enumerate() {
-        let until = refusals.exemption(at, &exemption, &kinds);
+        let until = refusals.exemption(at, &exemption, kinds);
         let all = exemption.rules.iter().any(|rule| rule == ALL_RULES);
         choices.exemptions.push(Exemption {
             matching: exemption.matching.compile(),
@@ -144,7 +145,9 @@ fn compile(root: &Node<'_>, errors: &mut Vec<PolicyError>) -> Option<Policy> {
             until,
         });
     }
-    refusals.unreachable(&choices, &kinds);
+    if let Some(kinds) = kinds.filter(|_| whole.overrides) {
+        refusals.unreachable(&choices, kinds);
+    }
     let compiled = Policy::compile(&choices);
     for Refused { rule, in_override, message } in compiled.as_ref().err().into_iter().flatten() {
         match in_override {

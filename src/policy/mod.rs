@@ -14,6 +14,7 @@ mod schema;
 mod scope;
 mod settings;
 mod show;
+mod sound;
 pub mod source;
 mod store;
 mod validate;

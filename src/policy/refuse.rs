@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
+use super::sound::Places;
 use super::{
     Choices, DefaultsChoice, FillWith, Operator, Override, PolicyError, RuleChoice,
     choices::Match,
@@ -21,14 +22,20 @@ use crate::{
 pub(super) struct Refusals<'n, 'e> {
     pub(super) root: &'n Node<'n>,
     pub(super) errors: &'e mut Vec<PolicyError>,
+    /// Where entries of lists stand in the file: those that the schema refuses are not among the ones that are looked at here.
+    pub(super) places: Places,
 }
 
 impl Refusals<'_, '_> {
     /// Refuses what stands at a path of keys and indices.
     pub(super) fn at(&mut self, path: &[&dyn Step], message: impl Into<String>) {
         let (mut pointer, mut words) = (String::new(), String::new());
-        for step in path {
-            step.add(&mut pointer, &mut words);
+        for (depth, step) in path.iter().enumerate() {
+            // Lists stand at the top: an index after a first key is one of an entry.
+            match step.index().filter(|_| depth == 1) {
+                Some(at) => self.places.of(&words, at).add(&mut pointer, &mut words),
+                None => step.add(&mut pointer, &mut words),
+            }
         }
         self.errors.push(PolicyError::at(self.root.nearest(&pointer).span().start, &words, message.into()));
     }
@@ -101,7 +108,8 @@ impl Refusals<'_, '_> {
                 self.at(&[&"workloads", &at], format!("{kind} of {group} is always judged: leave this entry out"));
             } else if let Some(first) = seen.get(&(group, kind)) {
                 let message = format!(
-                    "{kind} of {group} is there already as workloads[{first}]; one entry is for all versions of the group"
+                    "{kind} of {group} is there already as workloads[{}]; one entry is for all versions of the group",
+                    self.places.of("workloads", *first)
                 );
                 self.at(&[&"workloads", &at], message);
             } else {
@@ -110,7 +118,7 @@ impl Refusals<'_, '_> {
         }
     }
 
-    pub(super) fn over(&mut self, at: usize, file: &OverrideFile, kinds: &Kinds) {
+    pub(super) fn over(&mut self, at: usize, file: &OverrideFile, kinds: Option<&Kinds>) {
         self.matching(
             &[&"overrides", &at],
             &file.matching,
@@ -130,7 +138,8 @@ impl Refusals<'_, '_> {
             let before: Vec<usize> = (0..at).filter(|before| matchers[*before].covers(&matchers[at])).collect();
             let earlier: Vec<&Override> = before.iter().map(|before| &choices.overrides[*before]).collect();
             if !earlier.is_empty() && says_nothing_new(over, &earlier) {
-                let names: Vec<String> = before.iter().map(|before| format!("overrides[{before}]")).collect();
+                let names: Vec<String> =
+                    before.iter().map(|before| format!("overrides[{}]", self.places.of("overrides", *before))).collect();
                 let verb = if names.len() == 1 { "fits" } else { "fit" };
                 let message = format!(
                     "is never reached: {} {verb} all that this one fits and already set what it sets; the first that fits counts, so put the narrower one first",
@@ -143,7 +152,7 @@ impl Refusals<'_, '_> {
     }
 
     /// The last day of an exemption, if it says a right one.
-    pub(super) fn exemption(&mut self, at: usize, file: &ExemptionFile, kinds: &Kinds) -> Option<Date> {
+    pub(super) fn exemption(&mut self, at: usize, file: &ExemptionFile, kinds: Option<&Kinds>) -> Option<Date> {
         self.matching(&[&"exemptions", &at], &file.matching, kinds, "switch a rule off where nobody is to follow it");
         if file.rules.is_empty() {
             self.at(&[&"exemptions", &at, &"rules"], "an empty list exempts from nothing: name the rules, or \"*\" for all");
@@ -159,7 +168,7 @@ impl Refusals<'_, '_> {
         date
     }
 
-    fn matching(&mut self, path: &[&dyn Step], file: &MatchFile, kinds: &Kinds, instead: &str) {
+    fn matching(&mut self, path: &[&dyn Step], file: &MatchFile, kinds: Option<&Kinds>, instead: &str) {
         let before = self.errors.len();
         let lists = [
             ("namespaces", &file.namespaces, NAMESPACE),
@@ -173,7 +182,9 @@ impl Refusals<'_, '_> {
                 self.at(&[path, &[&"match", &key]].concat(), "an empty list fits nothing: leave the key out where any will do");
             }
             for (index, pattern) in list.iter().enumerate() {
-                let problem = name.problem(pattern).or_else(|| (key == "kinds").then(|| unknown_kind(pattern, kinds)).flatten());
+                let problem = name
+                    .problem(pattern)
+                    .or_else(|| kinds.filter(|_| key == "kinds").and_then(|kinds| unknown_kind(pattern, kinds)));
                 if let Some(problem) = problem {
                     self.at(&[path, &[&"match", &key, &index]].concat(), problem);
                 }
@@ -407,6 +418,10 @@ fn bad_pointer(template: &str) -> Option<&'static str> {
 /// A key or an index on the way to a value.
 pub(super) trait Step {
     fn add(&self, pointer: &mut String, words: &mut String);
+
+    fn index(&self) -> Option<usize> {
+        None
+    }
 }
 
 impl Step for &str {
@@ -426,6 +441,10 @@ impl Step for String {
 }
 
 impl Step for usize {
+    fn index(&self) -> Option<usize> {
+        Some(*self)
+    }
+
     fn add(&self, pointer: &mut String, words: &mut String) {
         *pointer += &["/", &self.to_string()].concat();
         *words += &["[", &self.to_string(), "]"].concat();

@@ -155,6 +155,94 @@ fn policy_show_is_a_policy() {
     }
 }
 
+/// What is shown of a policy is that policy: the same things are in force.
+#[test]
+fn policy_show_shows_a_policy_of_ones_own() {
+    let policy = "\
+apiVersion: probekeeper.dev/v1
+kind: ProbePolicy
+profile: strict
+rules:
+  aggressive-liveness: { action: warn, params: { minToleranceSeconds: 15 }, allowAnnotation: false }
+defaults: { readinessProbe: { timeoutSeconds: 3 } }
+overrides:
+  - match:
+      namespaces: [\"payments-*\", \"off\"]
+      labels: { matchLabels: { tier: web }, matchExpressions: [{ key: example.com/team, operator: In, values: [shop, \"1\"] }] }
+    rules: { missing-readiness: off, slow-readiness: { params: { maxSeconds: 90 } } }
+    defaults: { livenessProbe: { initialDelaySeconds: 60, timeoutSeconds: leave } }
+exemptions:
+  - { match: { kinds: [Rollout] }, rules: [\"*\"], reason: 'see \"the board\": #4711' }
+  - { match: { containers: [importer] }, rules: [no-probes, hair-trigger-liveness], reason: it ends, until: 2021-03-31 }
+workloads:
+  - { apiVersion: argoproj.io/v1alpha1, kind: Rollout, resource: rollouts, template: /spec/template }
+";
+    let folder = folder(&[("policy.yaml", policy)]);
+    let shown = run(folder.path(), &["policy", "show", "--policy", "policy.yaml"], "");
+    assert_eq!(
+        (shown.code, &*shown.stderr),
+        (0, "policy.yaml: exemptions[1] ended after 2021-03-31 and no longer applies: it ends\n"),
+        "{}",
+        shown.all()
+    );
+    let lists = shown.stdout.split_once("\noverrides:\n").expect("overrides").1;
+    assert_snapshot!(format!("overrides:\n{lists}"), @r#"
+    overrides:
+      - match:
+          labels:
+            matchExpressions:
+              - key: example.com/team
+                operator: In
+                values: [shop, "1"]
+            matchLabels:
+              tier: web
+          namespaces: ["payments-*", "off"]
+        rules:
+          missing-readiness: "off"
+          slow-readiness:
+            params:
+              maxSeconds: 90
+        defaults:
+          livenessProbe:
+            initialDelaySeconds: 60
+            timeoutSeconds: leave
+    exemptions:
+      - match:
+          kinds: [Rollout]
+        rules: ["*"]
+        reason: "see \"the board\": #4711"
+      - match:
+          containers: [importer]
+        rules: [no-probes, hair-trigger-liveness]
+        reason: "it ends"
+        until: "2021-03-31"
+    workloads:
+      - apiVersion: argoproj.io/v1alpha1
+        kind: Rollout
+        resource: rollouts
+        template: "/spec/template"
+    onInternalError: allow
+    ownedObjects: warn
+    startup:
+      allowanceSeconds: 30
+      learning: false
+      maxSeconds: 600
+      minSeconds: 10
+    "#);
+    std::fs::write(folder.path().join("shown.yaml"), &shown.stdout).unwrap();
+    let check = |file: &str| run(folder.path(), &["policy", "check", file], "");
+    let said = |file: &str| check(file).stdout.replace(file, "");
+    assert_eq!(said("shown.yaml"), said("policy.yaml"), "{}", shown.stdout);
+    assert!(said("shown.yaml").contains("valid, profile strict, hash "));
+    assert_eq!(check("policy.yaml").stderr, "policy.yaml: exemptions[1] ended after 2021-03-31 and no longer applies: it ends\n");
+    let again = run(folder.path(), &["policy", "show", "--policy", "shown.yaml"], "");
+    assert_eq!(again.stdout, shown.stdout);
+    let both = run(folder.path(), &["policy", "show", "--policy", "shown.yaml", "--profile", "strict"], "");
+    assert!(both.code == 2 && both.stderr.contains("cannot be used with"), "{}", both.all());
+    let bad = run(folder.path(), &["policy", "show", "--policy", "none.yaml"], "");
+    assert_eq!((bad.code, &*bad.stderr), (2, "probekeeper: none.yaml: the policy cannot be read: No such file or directory\n"));
+}
+
 #[test]
 fn policy_schema_is_a_schema() {
     let schema = anywhere(&["policy", "schema"], "").json();
