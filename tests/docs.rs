@@ -113,8 +113,8 @@ what the engine says of every fixture, on a real API server.
 - **What is judged** is what the webhook judges: CREATE of Pods and Jobs, CREATE and UPDATE of the other six kinds; not objects that are being deleted, not mirrors of
   static pods; sidecars of service meshes left out. Kinds that a policy adds are not exported.
 - **UPDATE**: only what is new or worse than in the old object is denied, by rule, container and probe, with the rule's own measure. What was there before is a warning,
-  from `probekeeper-warn`, in which every rule that denies stands too. [Less is known](updates.md) than in the webhook: a renamed container is a new one, a rollback is
-  a change like any other, and of several faults of one rule in one probe the worst one counts for all.
+  from `probekeeper-warn`, in which every rule that denies stands too. Renamed containers and
+  `kubectl rollout undo` are [known as the webhook knows them](updates.md); only where several containers are renamed in one change and more than one may be the same old one, each of them is taken for it.
 - **Objects that a controller made** are treated as `ownedObjects` says.
 - **The annotation `probekeeper.dev/allow`** counts, unless the policy forbids it for the rule. The record of what was filled in is read as probekeeper writes it.
 - **Overrides and exemptions**: a rule of which an override speaks, that a rule so overridden would cover, or that an exemption is about, is not exported: the policies would deny what the

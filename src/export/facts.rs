@@ -57,12 +57,6 @@ pub(super) fn variables() -> Vec<Variable> {
                 record = Record::ANNOTATION,
             ),
         ),
-        // Whether an update keeps all that rules judge.
-        Variable::new(
-            "unchanged",
-            "size(variables.objects) > 1 && variables.objects[0].pod == variables.objects[1].pod && variables.objects[0].meta == variables.objects[1].meta &&\n  \
-             ['progressDeadlineSeconds', 'minReadySeconds'].all(f, variables.objects[0].object.spec[?f] == variables.objects[1].object.spec[?f])",
-        ),
         Variable::new(
             "containers",
             format!(

@@ -43,6 +43,8 @@ pub(super) struct Found {
     container: &'static str,
     probe: String,
     badness: String,
+    /// What badness is measured of; the same for all findings of a rule where it is empty.
+    of: String,
     mild: Option<String>,
     says: String,
     /// Whether it may be about a startup probe, and whether also about liveness.
@@ -59,6 +61,7 @@ impl Found {
             container: "x.c.name",
             probe: "x.q.kind".into(),
             badness: "0".into(),
+            of: String::new(),
             mild: None,
             says: says.into(),
             startup: true,
@@ -124,6 +127,11 @@ impl Found {
         Self { badness: badness.into(), ..self }
     }
 
+    /// What badness is measured of, where findings of a rule in one place differ in that.
+    pub(super) fn of(self, field: impl Into<String>) -> Self {
+        Self { of: field.into(), ..self }
+    }
+
     /// No more than a warning where this holds.
     pub(super) fn at_most_warn(self, when: impl Into<String>) -> Self {
         Self { mild: Some(when.into()), ..self }
@@ -137,7 +145,12 @@ impl Found {
         }
     }
 
-    fn list(&self, writing: Writing<'_>, with_copied: bool) -> String {
+    fn list(&self, writing: Writing<'_>, with_copied: bool, with_of: bool) -> String {
+        let of = match (with_of, &*self.of) {
+            (false, _) => String::new(),
+            (true, "") => ", 'of': dyn('')".to_owned(),
+            (true, of) => format!(", 'of': dyn({of})"),
+        };
         let copied = match (with_copied, self.container) {
             (false, _) => String::new(),
             (true, "x.name") => format!(", 'copied': dyn({} == 'startupProbe' && x.copied)", self.probe),
@@ -145,7 +158,7 @@ impl Found {
         };
         format!(
             "{}.filter(x, {}).map(x, {{\n    \
-               'container': dyn({}), 'probe': dyn({}), 'badness': dyn({}), 'action': dyn({}){copied},\n    \
+               'container': dyn({}), 'probe': dyn({}), 'badness': dyn({}), 'action': dyn({}){copied}{of},\n    \
                'says': dyn({})\n  }})",
             self.over,
             self.when,
@@ -165,7 +178,8 @@ pub(super) fn written<'p>(writing: Writing<'p>, ways: &[Found]) -> Written<'p> {
     let id = writing.rule.def.id;
     // A startup probe that was filled in is a copy of liveness: what is wrong with both is said of liveness.
     let copies = ways.iter().any(|way| way.startup) && ways.iter().any(|way| way.liveness);
-    let lists: Vec<String> = ways.iter().map(|way| way.list(writing, copies)).collect();
+    let differ = ways.iter().any(|way| !way.of.is_empty());
+    let lists: Vec<String> = ways.iter().map(|way| way.list(writing, copies, differ)).collect();
     let found = Variable::new(name("found", id), format!("variables.at.map(i, {})", lists.join(" +\n  ")));
     // A rule that is not written in CEL is not among the variables; who is covered by one says so itself.
     let better = writing.rule.def.covered_by.iter().filter(|better| writing.rank_of(better) > 0 && super::is_expressible(better));
@@ -189,7 +203,7 @@ pub(super) fn written<'p>(writing: Writing<'p>, ways: &[Found]) -> Written<'p> {
     }
     let left = (copies || may_be_allowed || better.clone().next().is_some())
         .then(|| Variable::new(name("left", id), format!("variables.at.map(i, {left})")));
-    Written { rule: writing.rule, needs: better.copied().collect(), found, left }
+    Written { rule: writing.rule, needs: better.copied().collect(), found, left, differ }
 }
 
 /// A rule in CEL.
@@ -202,6 +216,8 @@ pub(super) struct Written<'p> {
     pub(super) found: Variable,
     /// Those of them that no other says better and nothing allows, where that may be fewer.
     pub(super) left: Option<Variable>,
+    /// Whether `of` says what badness is measured of.
+    pub(super) differ: bool,
 }
 
 /// The name of a rule's variable.

@@ -3,6 +3,7 @@
 mod facts;
 mod found;
 mod host;
+mod past;
 mod table;
 mod vap;
 

@@ -184,9 +184,11 @@ fn undeclared_port(_: Writing<'_>) -> Vec<Found> {
 
 fn mesh_rewrite_disabled(_: Writing<'_>) -> Vec<Found> {
     let meta = "variables.objects[i].meta";
+    // What was there before is judged by the labels of now.
+    let label = "variables.objects[0].meta.?labels[?'sidecar.istio.io/inject'].orValue('')";
     let when = format!(
         "{meta}.?annotations[?'sidecar.istio.io/rewriteAppHTTPProbers'].orValue('') == 'false' &&\n    \
-         {meta}.?annotations[?'sidecar.istio.io/inject'].orValue({meta}.?labels[?'sidecar.istio.io/inject'].orValue('')) != 'false' &&\n    \
+         {meta}.?annotations[?'sidecar.istio.io/inject'].orValue({label}) != 'false' &&\n    \
          variables.probes[i].exists(p, p.q.handler != 'exec')"
     );
     vec![Found::pod(when, "'rewriteAppHTTPProbers is \"false\": Istio leaves HTTP, TCP and gRPC probes as they are'")]
@@ -228,12 +230,11 @@ fn single_failure_liveness(_: Writing<'_>) -> Vec<Found> {
     vec![Found::probe_of(&[Liveness], "x.q.f == 1", says)]
 }
 
-/// `model::same_check` for liveness and readiness of the container `x`, which has both.
-fn same_check() -> String {
-    let (l, r) = ("x.liveness", "x.readiness");
+/// `model::same_check` for two probes that there are, by the ports of their container.
+pub(super) fn same_check(l: &str, r: &str, ports: &str) -> String {
     let number = |q: &str| {
         format!(
-            "(type({q}.port[0]) == int ? [{q}.port[0]] : x.ports.filter(d, d.?name.orValue('') == {q}.port[0]).map(d, d.containerPort))"
+            "(type({q}.port[0]) == int ? [{q}.port[0]] : {ports}.filter(d, d.?name.orValue('') == {q}.port[0]).map(d, d.containerPort))"
         )
     };
     let port = format!(
@@ -273,7 +274,10 @@ fn same_check() -> String {
 
 fn liveness_not_slower_than_readiness(writing: Writing<'_>) -> Vec<Found> {
     let (tolerance, acted) = (tolerance("x.liveness"), acted("x.readiness"));
-    let when = format!("has(x.liveness) && has(x.readiness) && {tolerance} <= {acted} && {}", same_check());
+    let when = format!(
+        "has(x.liveness) && has(x.readiness) && {tolerance} <= {acted} && {}",
+        same_check("x.liveness", "x.readiness", "x.ports")
+    );
     let says = format!(
         "'same check as readiness, and liveness gives up after ' + string({tolerance}) + ' s; readiness needs up to ' + string({acted}) + ' s'"
     );
@@ -289,7 +293,10 @@ fn liveness_not_slower_than_readiness(writing: Writing<'_>) -> Vec<Found> {
 
 fn same_liveness_and_readiness(_: Writing<'_>) -> Vec<Found> {
     let (tolerance, acted) = (tolerance("x.liveness"), acted("x.readiness"));
-    let when = format!("has(x.liveness) && has(x.readiness) && {tolerance} > {acted} && {}", same_check());
+    let when = format!(
+        "has(x.liveness) && has(x.readiness) && {tolerance} > {acted} && {}",
+        same_check("x.liveness", "x.readiness", "x.ports")
+    );
     let says =
         format!("'same check as readiness: ' + string({tolerance}) + ' s of what makes the pod unready restart the container'");
     vec![Found::container(when, says).about(Liveness)]
@@ -319,11 +326,12 @@ fn startup_exceeds_progress_deadline(_: Writing<'_>) -> Vec<Found> {
            'name': x.name,\n    \
            'takes': dyn({spec}.?minReadySeconds.orValue(0) + (!has(x.readiness) ? {bound} :\n      \
              ({bound} > x.readiness.d ? {bound} : x.readiness.d) + x.readiness.s * x.readiness.p)),\n    \
-           'deadline': dyn({spec}.?progressDeadlineSeconds.orValue(600))\n  }})"
+           'deadline': dyn({spec}.?progressDeadlineSeconds.orValue(600)),\n    \
+           'field': dyn(has(x.startup) ? 'startupProbe' : has(x.liveness) ? 'livenessProbe' : 'readinessProbe')\n  }})"
     );
     let says =
         "'a pod may take ' + string(x.takes) + ' s until it is available; the rollout fails after ' + string(x.deadline) + ' s'";
-    vec![Found::container("x.takes >= x.deadline", says).over(over).badness("x.takes - x.deadline")]
+    vec![Found::container("x.takes >= x.deadline", says).over(over).badness("x.takes - x.deadline").of("x.field")]
 }
 
 fn startup_budget_too_large(writing: Writing<'_>) -> Vec<Found> {
@@ -410,7 +418,8 @@ fn slow_termination(writing: Writing<'_>) -> Vec<Found> {
         "'a container that failed ' + ({} ? 'liveness' : 'startup') + ' may take ' + string({grace}) + ' s to be killed: the pod\\'s grace period'",
         slow("liveness")
     );
-    vec![Found::container(when, says).badness(grace)]
+    let field = format!("({} ? 'livenessProbe' : 'startupProbe')", slow("liveness"));
+    vec![Found::container(when, says).badness(grace).of(field)]
 }
 
 fn liveness_never_restarts(_: Writing<'_>) -> Vec<Found> {
@@ -487,7 +496,11 @@ fn credential_in_header(_: Writing<'_>) -> Vec<Found> {
          ({name} in ['authorization', 'proxy-authorization', 'cookie', 'x-api-key'] || {name}.endsWith('-token') || {name}.endsWith('-secret')))"
     );
     let when = format!("x.q.handler == 'httpGet' && size({credentials}) > 0");
-    vec![Found::probe(when, format!("'header \"' + {credentials}[0].name + '\" carries a credential (not shown)'"))]
+    // One finding stands for all headers of a probe: where there are more than before, one is new.
+    vec![
+        Found::probe(when, format!("'header \"' + {credentials}[0].name + '\" carries a credential (not shown)'"))
+            .badness(format!("size({credentials})")),
+    ]
 }
 
 fn required_probes(writing: Writing<'_>) -> Vec<Found> {
@@ -521,11 +534,11 @@ fn required_probes(writing: Writing<'_>) -> Vec<Found> {
             let says = |bound: &str| format!("'{field} is ' + string({fact}) + '; the policy asks for {bound}'");
             if let Some(min) = range["min"].as_i64() {
                 let found = Found::probe_of(&[kind], format!("{fact} < {min}"), says(&format!("at least {min}")));
-                ways.push(found.badness(format!("{min} - {fact}")));
+                ways.push(found.badness(format!("{min} - {fact}")).of(quoted(field)));
             }
             if let Some(max) = range["max"].as_i64() {
                 let found = Found::probe_of(&[kind], format!("{fact} > {max}"), says(&format!("at most {max}")));
-                ways.push(found.badness(format!("{fact} - {max}")));
+                ways.push(found.badness(format!("{fact} - {max}")).of(quoted(field)));
             }
         }
     }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::facts::{self, Variable};
 use super::found::{self, Writing, Written, name, rank};
+use super::past;
 use super::table::How;
 use crate::model::Kind;
 use crate::policy::{Action, ActiveRule, EXCLUDED_NAMESPACES, IGNORE_LABEL, OwnedObjects, Policy};
@@ -131,6 +132,7 @@ fn object(policy: &Policy, written: &[Written<'_>], action: Action) -> Option<Po
         conditions.push(("not-made-by-a-judged-controller", format!("!{}", facts::owned(&policy.kinds))));
     }
     let mut variables = facts::variables();
+    variables.extend(past::variables());
     if owned_is_mild && action == Action::Warn {
         variables.push(Variable::new("owned", facts::owned(&policy.kinds)));
     }
@@ -138,12 +140,10 @@ fn object(policy: &Policy, written: &[Written<'_>], action: Action) -> Option<Po
     let needed = |id: &str| rules.iter().any(|rule| rule.rule.def.id == id || rule.needs.contains(&id));
     variables.extend(written.iter().filter(|written| needed(written.rule.def.id)).map(|written| written.found.clone()));
     let mut validations = Vec::new();
-    for Written { rule, found, left, .. } in rules {
-        variables.extend(left.clone());
-        let told = Variable::new(
-            name("told", rule.def.id),
-            told(rule, &left.as_ref().unwrap_or(found).name, &found.name, action, owned_is_mild),
-        );
+    for written in rules {
+        let rule = written.rule;
+        variables.extend(written.left.clone());
+        let told = Variable::new(name("told", rule.def.id), told(written, action, owned_is_mild));
         validations.push(validation(rule, &told.name, action));
         variables.push(told);
     }
@@ -180,12 +180,17 @@ fn referenced(variables: Vec<Variable>, mut texts: Vec<String>) -> Vec<Variable>
 
 /// Which of a rule's findings get this action: of what is `left`. What the old object had is all that was `found`: what another rule said better, or an
 /// annotation allowed, was there too.
-fn told(rule: &ActiveRule, left: &str, found: &str, action: Action, owned_is_mild: bool) -> String {
-    let (left, found) = (format!("variables.{left}"), format!("variables.{found}"));
+fn told(written: &Written<'_>, action: Action, owned_is_mild: bool) -> String {
+    let Written { rule, found, left, differ, .. } = written;
+    let left = format!("variables.{}", left.as_ref().unwrap_or(found).name);
+    let found = format!("variables.{}", found.name);
     let (deny, own) = (rank(Action::Deny), rank(action));
-    // The old object had the same, denied as well and at least as bad: by name of the container and probe.
+    // The old object had the same, denied as well and at least as bad: by container and probe, and by what is measured where something is.
+    let of = if *differ { " && (o.badness == 0 && x.badness == 0 || o.of == x.of)" } else { "" };
     let before = format!(
-        "size({found}) > 1 && (variables.unchanged || {found}[1].exists(o, o.container == x.container && o.probe == x.probe && o.action == {deny} && o.badness >= x.badness))"
+        "size({found}) > 1 && (variables.unchanged || {found}[1].exists(o,\n    \
+           (o.container == x.container || variables.renamed.exists(r, r.new == x.container && r.old == o.container)) && \
+           o.probe == x.probe && o.action == {deny} && o.badness >= x.badness{of}) || variables.rolled_back)"
     );
     match action {
         Action::Deny => format!("{left}[0].filter(x, x.action == {deny} &&\n  !({before}))"),
@@ -212,7 +217,7 @@ fn validation(rule: &ActiveRule, told: &str, action: Action) -> Validation {
     if action == Action::Warn && rule.action == Action::Deny {
         let _ = write!(
             says,
-            " +\n  ({told}[0].action == {} ? ' (not denied: it was there before, or a controller made it)' : '')",
+            " +\n  ({told}[0].action == {} ? ' (not denied: it was there before, a controller made it, or it is a rollback)' : '')",
             rank(Action::Deny)
         );
     }

@@ -159,7 +159,7 @@ fn a_hand_edit_back_to_a_default_stays() {
 }
 
 /// How many templates the workload `web` has had.
-fn revisions(namespace: &Namespace, kind: &Kind) -> usize {
+pub(crate) fn revisions(namespace: &Namespace, kind: &Kind) -> usize {
     let (resource, owner) =
         if kind.kind == "Deployment" { ("replicasets", kind.kind) } else { ("controllerrevisions", kind.kind) };
     namespace.list(resource).iter().filter(|set| set["metadata"]["ownerReferences"][0]["kind"] == owner).count()
