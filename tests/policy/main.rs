@@ -5,4 +5,5 @@
 mod broken;
 mod exempt;
 mod lookup;
+mod page;
 mod update;
