@@ -23,7 +23,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | sort | while IFS=$$'\t' read -r t d; do printf 'make %-14s %s\n' "$$t" "$$d"; done
 
 .PHONY: demo
-demo: need-cargo ## a real API server, the webhook, kubectl apply of good and bad manifests, and the answers
+demo: need-cargo ## a real cluster, helm install, kubectl apply of good and bad manifests, the answers, and the Pods that come of it
 	@scripts/demo.sh
 
 .PHONY: test

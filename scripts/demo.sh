@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# demo.sh: probekeeper on a real API server. Builds what is missing, starts etcd, kube-apiserver and probekeeper on loopback in a temporary folder,
-# applies every manifest under examples/ with the real kubectl, shows each answer and what was filled in, and removes everything again.
+# demo.sh [--api-server]: probekeeper in a real cluster. Builds what is missing, starts a node of its own (kubelet, containerd), installs the image and the chart
+# with helm, applies every manifest under examples/ with the real kubectl, shows each answer and what was filled in, then what becomes of a Pod with and without
+# probekeeper, and removes everything again. Where no node can be had (it needs root and a few packages), or with --api-server: etcd, kube-apiserver and
+# probekeeper on loopback, and no Pods.
 # Exit code 0: every manifest fared as its first line says.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,11 +12,20 @@ title() { printf '\n%s%s%s\n' "$bold" "$*" "$off"; }
 say() { printf '%s\n' "$*"; }
 fail() { printf 'probekeeper: %s\n' "$*" >&2; exit 1; }
 
+node=no why=
+if [ "${1:-}" != --api-server ]; then
+  why=$(tests/node/packages.sh 2>&1) && node=yes
+fi
 title "Building what is missing"
 tests/controlplane/build.sh
-cargo build --locked
 bin=target/controlplane/bin
-probekeeper=${CARGO_TARGET_DIR:-target}/debug/probekeeper
+if [ "$node" = yes ]; then
+  scripts/image.sh
+  probekeeper=${CARGO_TARGET_DIR:-target}/image/release/probekeeper
+else
+  cargo build --locked
+  probekeeper=${CARGO_TARGET_DIR:-target}/debug/probekeeper
+fi
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/probekeeper-demo.XXXXXX")
 server=
@@ -33,22 +44,35 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-title "Starting a control plane"
-coproc CONTROL { exec tests/controlplane/up.sh "$bin" "$dir"; }
-read -r line <&"${CONTROL[0]}" && [ "$line" = ready ] || fail "the control plane did not start: see above"
+if [ "$node" = yes ]; then
+  title "Starting a node"
+  coproc CONTROL { exec tests/node/up.sh "$bin" "$dir" target/image/probekeeper.tar; }
+else
+  title "Starting a control plane"
+  [ -z "$why" ] || say "Without a node: ${why#probekeeper: no node here: }"
+  coproc CONTROL { exec tests/controlplane/up.sh "$bin" "$dir"; }
+fi
+read -r line <&"${CONTROL[0]}" && [ "$line" = ready ] || fail "the cluster did not start: see above"
 api=$(< "$dir/address")
 export KUBECONFIG=$dir/kubeconfig KUBECACHEDIR=$dir/cache KUBERC=off
 kubectl() { "$bin/kubectl" "$@"; }
-say "etcd and kube-apiserver $(kubectl version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p' | tail -n 1) at https://$api"
+say "Kubernetes $(kubectl version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p' | tail -n 1) at https://$api"
 
+# --- on a node: as everybody installs it
+install() {
+  local values=image.registry=localhost,image.repository=probekeeper,image.tag=dev,image.pullPolicy=Never
+  title "\$ helm install probekeeper charts/probekeeper --namespace probekeeper-system --create-namespace"
+  HELM_CACHE_HOME=$dir/helm HELM_CONFIG_HOME=$dir/helm HELM_DATA_HOME=$dir/helm "$bin/helm" install probekeeper charts/probekeeper \
+    --namespace probekeeper-system --create-namespace --set "$values" > "$dir/helm.txt" || fail "helm install failed: see above"
+  sed -n '/^State of enforcement/,/^$/p' "$dir/helm.txt"
+}
+
+# --- without one: a process on loopback, registered by its address
 free_port() {
   local port
   while port=$((10000 + (RANDOM * 32768 + RANDOM) % 22000)); (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do :; done
   echo "$port"
 }
-webhook=127.0.0.1:$(free_port) ops=$(free_port)
-"$probekeeper" serve --listen "$webhook" --ops-listen "127.0.0.1:$ops" --tls self-signed --ca-out "$dir/webhook-ca.crt" --drain-delay 0s > "$dir/probekeeper.log" 2>&1 &
-server=$!
 is_ready() {
   local status
   { exec 5<> "/dev/tcp/127.0.0.1/$ops"; } 2> /dev/null || return 1
@@ -57,16 +81,6 @@ is_ready() {
   exec 5>&-
   [[ $status == *" 200 "* ]]
 }
-for _ in {1..100}; do
-  ! is_ready || break
-  kill -0 "$server" 2> /dev/null || { cat "$dir/probekeeper.log" >&2; fail "probekeeper serve ended"; }
-  sleep 0.1
-done
-is_ready || { cat "$dir/probekeeper.log" >&2; fail "probekeeper serve did not get ready within 10 seconds"; }
-say "probekeeper serve at https://$webhook, policy: recommended"
-
-kubectl create namespace demo > /dev/null
-kubectl config set-context --current --namespace=demo > /dev/null
 configuration() { # KIND PATH TIMEOUT EXTRA
   cat <<Y
 apiVersion: admissionregistration.k8s.io/v1
@@ -90,13 +104,31 @@ webhooks:
     ${4:-}
 Y
 }
-kubectl apply -f <(configuration MutatingWebhookConfiguration mutate 2 "reinvocationPolicy: IfNeeded"; echo ---; configuration ValidatingWebhookConfiguration validate 3)
+serve() {
+  webhook=127.0.0.1:$(free_port) ops=$(free_port)
+  "$probekeeper" serve --listen "$webhook" --ops-listen "127.0.0.1:$ops" --tls self-signed --ca-out "$dir/webhook-ca.crt" --drain-delay 0s > "$dir/probekeeper.log" 2>&1 &
+  server=$!
+  for _ in {1..100}; do
+    ! is_ready || break
+    kill -0 "$server" 2> /dev/null || { cat "$dir/probekeeper.log" >&2; fail "probekeeper serve ended"; }
+    sleep 0.1
+  done
+  is_ready || { cat "$dir/probekeeper.log" >&2; fail "probekeeper serve did not get ready within 10 seconds"; }
+  say "probekeeper serve at https://$webhook, policy: recommended"
+  kubectl apply -f <(configuration MutatingWebhookConfiguration mutate 2 "reinvocationPolicy: IfNeeded"; echo ---; configuration ValidatingWebhookConfiguration validate 3)
+}
+
+kubectl create namespace demo > /dev/null
+kubectl config set-context --current --namespace=demo > /dev/null
+start=$SECONDS
+if [ "$node" = yes ]; then install; else serve; fi
 # The API server takes up a registration within a moment; dry runs tell when.
 for _ in {1..100}; do
   filled=$(kubectl apply --dry-run=server -o jsonpath='{.items[0].spec.template.spec.containers[0].livenessProbe.timeoutSeconds}' -f examples/flask.yaml 2> /dev/null || true)
   if [ "$filled" != 1 ] && ! kubectl apply --dry-run=server -f examples/mistakes/hair-trigger-liveness.yaml > /dev/null 2>&1; then break; fi
   sleep 0.1
 done
+[ "$node" != yes ] || say "In force after $((SECONDS - start)) s."
 
 # The probe fields that people write, one per line (a Go template: kubectl is the only tool that reads YAML here). Of Kubernetes' own defaults, only what was applied or differs is worth reading.
 # shellcheck disable=SC2016 # the template's variables, not the shell's
@@ -159,7 +191,46 @@ done
 title "$total manifests: ${count[rejected]} rejected, ${count["filled in"]} filled in, ${count[accepted]} accepted as they are"
 if [ "$wrong" != 0 ]; then
   say "${red}$wrong not as expected; probekeeper's log:$off"
-  tail -n 20 "$dir/probekeeper.log"
+  if [ "$node" = yes ]; then kubectl logs --namespace probekeeper-system --selector app.kubernetes.io/name=probekeeper --tail=20; else tail -n 20 "$dir/probekeeper.log"; fi
   exit 1
+fi
+
+if [ "$node" = yes ]; then
+  title "The Pods that come of it"
+  say "An endpoint that takes two seconds, and a liveness probe whose author left out timeoutSeconds. In the namespace \"unseen\", probekeeper is not asked."
+  cat > "$dir/slow.yaml" <<'Y'
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: slow }
+spec:
+  selector: { matchLabels: { app: slow } }
+  template:
+    metadata: { labels: { app: slow } }
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+        - name: app
+          image: localhost/app:1
+          ports: [{ containerPort: 8080 }]
+          livenessProbe: { httpGet: { path: /cgi-bin/slow, port: 8080 }, periodSeconds: 3 }
+          readinessProbe: { httpGet: { path: /index.html, port: 8080 }, periodSeconds: 3, timeoutSeconds: 3 }
+Y
+  kubectl create namespace unseen > /dev/null
+  kubectl label namespace unseen probekeeper.dev/ignore=true > /dev/null
+  for namespace in demo unseen; do
+    say "$ kubectl apply --namespace $namespace -f slow.yaml"
+    kubectl apply --namespace "$namespace" -f "$dir/slow.yaml"
+  done
+  restarts() { kubectl get pods --namespace "$1" --selector app=slow -o jsonpath='{.items[0].status.containerStatuses[0].restartCount}'; }
+  for _ in {1..300}; do
+    [[ $(restarts unseen) == [1-9]* ]] && break
+    sleep 0.2
+  done
+  say "$ kubectl get pods --all-namespaces --selector app=slow"
+  kubectl get pods --all-namespaces --selector app=slow \
+    -o custom-columns='NAMESPACE:.metadata.namespace,NAME:.metadata.name,TIMEOUT:.spec.containers[0].livenessProbe.timeoutSeconds,READY:.status.containerStatuses[0].ready,RESTARTS:.status.containerStatuses[0].restartCount'
+  kubectl get events --namespace unseen --field-selector reason=Killing -o jsonpath='{range .items[*]}{.message}{"\n"}{end}' | sed -e "s/.*/$red&$off/" | sort -u
+  if [ "$(restarts demo)" != 0 ] || [ "$(restarts unseen)" = 0 ]; then fail "the Pods did not fare as expected"; fi
+  title "In the end"
 fi
 say "Each as expected. Everything that was started is stopped and removed. The same judgement without a cluster: $probekeeper lint examples/"
