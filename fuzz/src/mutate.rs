@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// Keys that mean something to somebody.
-const KEYS: [&str; 44] = [
+const KEYS: [&str; 71] = [
     "apiVersion",
     "kind",
     "metadata",
@@ -48,6 +48,34 @@ const KEYS: [&str; 44] = [
     "probekeeper.dev/defaults",
     "probekeeper.dev/filled",
     "kubectl.kubernetes.io/last-applied-configuration",
+    // of a policy
+    "profile",
+    "rules",
+    "*",
+    "action",
+    "params",
+    "minToleranceSeconds",
+    "allowAnnotation",
+    "defaults",
+    "initialDelaySeconds",
+    "timeoutSeconds",
+    "addStartupProbe",
+    "overrides",
+    "match",
+    "namespaces",
+    "kinds",
+    "matchLabels",
+    "matchExpressions",
+    "operator",
+    "values",
+    "images",
+    "exemptions",
+    "reason",
+    "until",
+    "workloads",
+    "resource",
+    "startup",
+    "allowanceSeconds",
 ];
 
 /// Changes `data[..size]` in place and returns its new size; `None` where it is not JSON or would not fit.
@@ -150,6 +178,15 @@ fn interesting(dice: &mut Dice) -> Value {
         json!({ "grpc": { "port": 9000 } }),
         json!({ "preStop": { "sleep": { "seconds": 5 } } }),
         json!({ "name": "app", "image": "i" }),
+        json!("deny"),
+        json!("auto"),
+        json!("leave"),
+        json!("missing-readiness"),
+        json!("team-*"),
+        json!("2027-03-31"),
+        json!("/spec/template"),
+        json!({ "namespaces": ["shop"] }),
+        json!({ "matchExpressions": [{ "key": "tier", "operator": "In", "values": ["web"] }] }),
     ];
     values[dice.below(values.len())].clone()
 }

@@ -13,12 +13,21 @@ use serde_json::{Value, json};
 use super::contract::{ROUTES, ask, mutate};
 
 /// The policies that are tried, and whether they add whole probes and hooks.
-const POLICIES: [(&str, bool); 3] = [
+const POLICIES: [(&str, bool); 4] = [
     ("profile: recommended", false),
     ("profile: strict\nonInternalError: fail\nownedObjects: deny", false),
     (
         "profile: baseline\ndefaults: { addStartupProbe: true, addPreStopSleepSeconds: 5, livenessProbe: { terminationGracePeriodSeconds: auto, initialDelaySeconds: 7 } }",
         true,
+    ),
+    (
+        r#"overrides:
+  - { match: { kinds: [Deployment, Rollout], containers: [app, "w*"] }, rules: { missing-readiness: deny }, defaults: { livenessProbe: { timeoutSeconds: 3 } } }
+  - { match: { labels: { matchExpressions: [{ key: app, operator: Exists }] } }, rules: { default-timeout: deny } }
+exemptions: [{ match: { images: ["i*"] }, rules: [missing-liveness, unknown-port-name], reason: r, until: 2026-06-30 }]
+workloads: [{ apiVersion: argoproj.io/v1alpha1, kind: Rollout, resource: rollouts, template: /spec/template }]
+startup: { allowanceSeconds: 45, minSeconds: 20, maxSeconds: 400 }"#,
+        false,
     ),
 ];
 
@@ -36,6 +45,11 @@ fn judges() -> &'static [(Admission, bool)] {
 /// Any bytes as the body of a request: there is an answer, it keeps the contract, and it does not depend on the order of keys, escapes or spaces.
 pub fn review(body: &[u8]) {
     let tree = serde_json::from_slice::<Value>(body).ok().filter(|_| !has_duplicates(body));
+    // Whatever comes there, it is no policy of ours that could be denied.
+    let answer = judges()[0].0.answer(Route::Policy, body);
+    assert!(matches!(answer.status, 200 | 400), "{}", answer.status);
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert!(answer["error"].is_string() || answer["response"]["allowed"].is_boolean(), "{answer}");
     for (admission, adds) in judges() {
         for route in ROUTES {
             ask(admission, route, body);
