@@ -248,6 +248,7 @@ mod tests {
             &[
                 "4:36: defaults.livenessProbe.timeoutSeconds: 0 is out of range: it must be a whole number from 1 to 2147483647",
                 "4:54: defaults.livenessProbe.periodSeconds: found \"later\", expected a whole number from 1 to 2147483647, or `auto` or `leave`",
+                "5:21: defaults.readinessProbe.timeoutSeconds: 9 contradicts periodSeconds 5: it is never filled in above the period",
             ],
         );
         check(
