@@ -49,6 +49,20 @@ async fn shutdown_waits_for_requests_in_flight_and_for_nothing_else() {
 }
 
 #[tokio::test]
+async fn shutdown_waits_longer_for_a_first_request() {
+    let fixture = Fixture::start(Limits::default());
+    let (mut used, mut fresh) = (Client::connect(&fixture).await, Client::connect(&fixture).await);
+    assert_eq!(used.post("/validate", "{}").await.status, 200);
+    let server = fixture.server.clone();
+    let ending = tokio::spawn(async move { server.shutdown(Duration::from_secs(10)).await });
+    used.closed().await;
+    let reply = fresh.post("/validate", "{}").await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.closes());
+    assert_eq!(ending.await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn shutdown_has_an_end() {
     let fixture = Fixture::start(Limits::default());
     let mut stuck = Client::connect(&fixture).await;

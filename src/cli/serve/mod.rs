@@ -139,8 +139,9 @@ async fn serve(
         _ = operating => anyhow::bail!("the operations port is no longer served"),
     };
     tracing::info!(signal, "ending");
-    running.close("ending");
+    // In this order: who has read that we are not ready finds every answer to a later request closing its connection.
     server.drain();
+    running.close("ending");
     let ending = async {
         // Until every API server has seen that the endpoint is gone, they send requests here; those on kept connections get to move on.
         sleep(args.drain_delay).await;
