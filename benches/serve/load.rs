@@ -149,9 +149,11 @@ fn is_whole(answer: &[u8]) -> bool {
 }
 
 /// Trusts one authority and speaks as an API server does.
-pub(crate) fn config(authority: &[u8]) -> ClientConfig {
+pub(crate) fn config(authorities: &[u8]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority).unwrap()).unwrap();
+    for authority in CertificateDer::pem_slice_iter(authorities) {
+        roots.add(authority.unwrap()).unwrap();
+    }
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
