@@ -334,6 +334,9 @@ fn a_rotation_fails_no_call() {
         assert_eq!((release.secret("next.crt"), release.secret("previous.crt")), (None, Some(old_pem.clone())));
         release.published(&[old_pem.as_str(), &new].concat());
         release.served_under(&new);
+        for replica in &replicas {
+            replica.calls_only(release.namespace.cluster.address());
+        }
         // After the life of a leaf and the overlap, twice.
         assert!(eventually(|| release.secret("previous.crt").is_none()), "{}", replicas[0].log());
         release.published(&new);

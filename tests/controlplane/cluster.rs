@@ -88,6 +88,11 @@ impl Cluster {
         assert_eq!(line, "restarted\n", "the API server did not start again: see above");
     }
 
+    /// Where the API server listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The kubeconfig of a user: `kubeconfig` of the administrator, `alice`, `probekeeper`.
     pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
         self.dir.join(user)

@@ -28,6 +28,8 @@ mod policy_diff;
 mod policy_live;
 mod policy_storm;
 mod policy_watch;
+#[path = "../server/sockets.rs"]
+mod sockets;
 mod updates;
 mod vap;
 mod verdicts;

@@ -92,6 +92,7 @@ fn the_last_good_policy_stays_in_force() {
     stale(0);
     apply(namespace, &holding(&strict));
     in_force("strict", &strict_hash);
+    second.calls_only(namespace.cluster.address());
 
     apply(namespace, &holding(&broken));
     stale(1);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cluster::Namespace;
+use crate::sockets::sockets;
 
 /// How long a process may take to get ready, and the API server to see a new registration.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -192,6 +193,22 @@ impl Server {
         std::fs::read_to_string(&self.log).expect("log")
     }
 
+    /// The API server is the only one that it calls, beside its own port, at which it looks.
+    #[track_caller]
+    pub(crate) fn calls_only(&self, api_server: &str) {
+        let port = |address: &str| address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).expect("a port");
+        let (api_server, listen, ops) = (port(api_server), port(&self.url), port(&self.ops));
+        let sockets = sockets(self.pid.parse().expect("a process id"));
+        assert!(sockets.iter().any(|(_, _, there)| *there == api_server), "it has no connection to the API server: {sockets:?}");
+        for (protocol, here, there) in sockets {
+            let known = [listen, ops].contains(&here) || [listen, api_server].contains(&there);
+            assert!(
+                protocol.starts_with("tcp") && known,
+                "{protocol} from {here} to {there}, beside {listen}, {ops}, {api_server}"
+            );
+        }
+    }
+
     fn signal(&self, signal: &str) {
         let _ = Command::new("kill").args([&format!("-{signal}"), &self.pid]).stderr(Stdio::null()).status();
     }
@@ -276,21 +293,38 @@ impl<'a> Registration<'a> {
         Self::with(namespace, url, ca, failure, None)
     }
 
-    /// The same, with one more entry in the validating configuration.
-    fn with(namespace: &'a Namespace, url: &str, ca: &str, failure: FailurePolicy, mut entry: Option<Value>) -> Self {
+    /// The same for a webhook that is reached by a Service of the namespace.
+    pub(crate) fn by_service(namespace: &'a Namespace, name: &str, port: u16, ca: &str, failure: FailurePolicy) -> Self {
+        let reached = |path: &str| json!({ "service": { "namespace": namespace.name, "name": name, "port": port, "path": format!("/{path}") } });
+        Self::reached(namespace, reached, ca, failure, None)
+    }
+
+    /// With one more entry in the validating configuration.
+    fn with(namespace: &'a Namespace, url: &str, ca: &str, failure: FailurePolicy, entry: Option<Value>) -> Self {
+        Self::reached(namespace, |path| json!({ "url": format!("{url}/{path}") }), ca, failure, entry)
+    }
+
+    fn reached(
+        namespace: &'a Namespace,
+        reached: impl Fn(&str) -> Value,
+        ca: &str,
+        failure: FailurePolicy,
+        mut entry: Option<Value>,
+    ) -> Self {
         use base64::Engine as _;
         let ca = base64::engine::general_purpose::STANDARD.encode(ca);
         let selector = json!({ "matchLabels": { "kubernetes.io/metadata.name": namespace.name } });
         for (kind, path) in CONFIGURATIONS {
             let mut product = json!({
                 "name": format!("{path}.probekeeper.dev"),
-                "clientConfig": { "url": format!("{url}/{path}"), "caBundle": ca },
+                "clientConfig": reached(path),
                 "namespaceSelector": selector,
                 "rules": rules(),
                 "failurePolicy": format!("{failure:?}"),
                 "timeoutSeconds": if path == "mutate" { 2 } else { 3 },
                 "sideEffects": "None", "matchPolicy": "Equivalent", "admissionReviewVersions": ["v1"],
             });
+            product["clientConfig"]["caBundle"] = json!(ca);
             if path == "mutate" {
                 product["reinvocationPolicy"] = json!("IfNeeded");
             }

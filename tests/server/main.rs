@@ -19,3 +19,4 @@ mod overload;
 mod policy;
 mod process;
 mod renegotiation;
+mod sockets;
