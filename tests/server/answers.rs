@@ -1,7 +1,15 @@
 //! What comes back for one request.
 
+use std::sync::Arc;
+
 use probekeeper::server::Limits;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
+use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::client::{Client, config};
 use crate::fixture::{Fixture, POISON};
@@ -33,12 +41,62 @@ async fn every_kind_of_client_is_served() {
 #[tokio::test]
 async fn another_server_name_is_served() {
     let fixture = Fixture::start(Limits::default());
-    // The client refuses the name, but only after the server has presented its certificate.
-    let stream = tokio::net::TcpStream::connect(fixture.address).await.unwrap();
-    let connector =
-        tokio_rustls::TlsConnector::from(std::sync::Arc::new(config(&fixture.authority, rustls::ALL_VERSIONS, &["http/1.1"])));
-    let error = connector.connect("other.example".try_into().unwrap(), stream).await.unwrap_err();
-    assert!(error.to_string().contains("certificate not valid for name"), "{error}");
+    let mut config = config(&fixture.authority, rustls::ALL_VERSIONS, &["http/1.1"]);
+    // Whether the certificate is good for that name is the client's to judge.
+    let strict = Client::connect_as(fixture.address, "other.example", config.clone()).await;
+    let error = strict.err().unwrap().to_string();
+    assert!(error.contains("certificate not valid for name"), "{error}");
+    config.dangerous().set_certificate_verifier(AnyName::new(&fixture.authority));
+    let mut lenient = Client::connect_as(fixture.address, "other.example", config).await.unwrap();
+    assert_eq!(lenient.post("/validate?timeout=10s", "{}").await.status, 200);
+}
+
+/// Checks a certificate as for `localhost`, whatever the client asked for.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl AnyName {
+    fn new(authority: &str) -> Arc<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
+        Arc::new(Self(builder.build().unwrap()))
+    }
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.0.verify_server_cert(leaf, others, &ServerName::try_from("localhost").unwrap(), ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, leaf, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, leaf, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 #[tokio::test]

@@ -68,8 +68,13 @@ impl Client {
     }
 
     pub(crate) async fn connect_to(address: SocketAddr, config: ClientConfig) -> std::io::Result<Self> {
+        Self::connect_as(address, "localhost", config).await
+    }
+
+    /// Asks for a server of this name.
+    pub(crate) async fn connect_as(address: SocketAddr, name: &'static str, config: ClientConfig) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(name).unwrap();
         let connected =
             timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await.expect("no handshake");
         Ok(Self { stream: connected?, unread: Vec::new() })
