@@ -86,7 +86,12 @@ docs: need-cargo ## writes the generated pages anew
 	@UPDATE=1 $(CARGO) test --locked --test docs
 
 .PHONY: bench
-bench: need-cargo ## the webhook side by side with a server that does nothing
+bench: need-cargo ## reading and judging by themselves (with counts of instructions, if valgrind is there), then the webhook beside a server that does nothing
+	$(call step,reading)
+	@$(CARGO) bench --locked --bench decode
+	$(call step,judging)
+	@$(CARGO) bench --locked --bench evaluate
+	$(call step,the webhook beside a server that does nothing)
 	@$(CARGO) bench --locked --bench serve
 
 SOAK_MINUTES ?= 60

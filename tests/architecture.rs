@@ -21,7 +21,7 @@ fn sources() -> Vec<(String, String)> {
     files.sort();
     let read = |path: &PathBuf| {
         let text = fs::read_to_string(path).expect("UTF-8");
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
         let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         (path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned(), code.join("\n"))
     };

@@ -1,23 +1,23 @@
 //! What an UPDATE changes.
 
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
-use super::{handler::Fault, review::Raw};
+use super::handler::Fault;
 use crate::{
     engine::{Past, findings_before},
-    model::{Kind, Kinds, Text, Workload, at_pointer, explain},
+    model::{Json, Kind, Kinds, Text, Workload, at_pointer},
     policy::Policy,
     rules::Finding,
 };
 
 /// The change of an object. The object as it was is decoded only when an answer needs it.
 pub(super) struct Change<'a> {
-    /// The whole review.
-    pub(super) text: &'a str,
-    pub(super) old: Option<&'a RawValue>,
+    /// The object's own bytes.
+    pub(super) object: &'a dyn Fn() -> Result<Json<'a>, Fault>,
+    pub(super) old: Option<Json<'a>>,
     /// `options` of the request.
-    pub(super) options: Option<&'a RawValue>,
+    pub(super) options: Option<Json<'a>>,
     /// The object as it is now.
     pub(super) workload: &'a Workload<'a>,
     pub(super) kinds: &'a Kinds,
@@ -35,9 +35,7 @@ impl<'a> Change<'a> {
     /// What is known of the object's past; `findings` takes up what was wrong with it. Where that cannot be told, an old violation would look new: a fault
     /// of ours, not a reason to deny.
     pub(super) fn past<'f>(&self, policy: &Policy, findings: &'f mut Vec<Finding>) -> Result<Past<'f>, Fault> {
-        let raw: Raw<'_> = serde_json::from_str(self.text).map_err(|error| Fault(explain(&error)))?;
-        let object = raw.request.and_then(|request| request.object);
-        let object = object.ok_or_else(|| Fault("the review has no object".to_owned()))?;
+        let object = (self.object)()?;
         let Some(old) = self.before()? else { return Ok(Past::Had(findings)) };
         let around = |workload: &Workload<'_>| (workload.progress_deadline, workload.min_ready);
         if self.keeps_template(object) && around(&old) == around(self.workload) {
@@ -49,7 +47,7 @@ impl<'a> Change<'a> {
     }
 
     /// Whether the pod template is the same. The API server serialises both the same way, so the bytes tell.
-    pub(super) fn keeps_template(&self, object: &RawValue) -> bool {
+    pub(super) fn keeps_template(&self, object: Json<'_>) -> bool {
         let pointer = self.workload.template_pointer();
         at_pointer(object.get(), pointer) == self.old.and_then(|old| at_pointer(old.get(), pointer))
     }
@@ -57,7 +55,7 @@ impl<'a> Change<'a> {
     /// Whether this is `kubectl rollout undo`, as far as a request shows it: it is kubectl's only change of a template that names no field manager, so that the
     /// API server calls its manager by the program's name, `kubectl`; and it changes nothing but the template and the annotations. Every other command of
     /// kubectl names itself (`kubectl-patch`, `kubectl-edit`, ...), also with `--field-manager=kubectl`, and other programs have other names.
-    pub(super) fn rolls_back(&self, object: &RawValue) -> bool {
+    pub(super) fn rolls_back(&self, object: Json<'_>) -> bool {
         let undone = matches!(self.workload.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet);
         let Some(old) = self.old.filter(|_| undone && self.names_no_manager()) else { return false };
         let (before, template) = (managers(old), self.workload.template_pointer());
@@ -105,13 +103,13 @@ impl Entry<'_> {
     }
 }
 
-fn managers(object: &RawValue) -> Vec<Entry<'_>> {
+fn managers(object: Json<'_>) -> Vec<Entry<'_>> {
     let entries = at_pointer(object.get(), "/metadata/managedFields");
     entries.and_then(|entries| serde_json::from_str(entries).ok()).unwrap_or_default()
 }
 
 /// The object without its template, its annotations and what the API server keeps in it.
-fn rest(object: &RawValue, template: &str) -> Option<Value> {
+fn rest(object: Json<'_>, template: &str) -> Option<Value> {
     let mut object: Value = serde_json::from_str(object.get()).ok()?;
     *object.pointer_mut(template)? = Value::Null;
     let metadata = object.get_mut("metadata")?.as_object_mut()?;

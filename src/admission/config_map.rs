@@ -10,13 +10,12 @@ use std::fmt::Write as _;
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 use super::handler::{Fault, bad_request, checked, guarded};
 use super::response::{Response, Status};
 use super::review::{Raw, Request};
 use super::{Answer, Outcome};
-use crate::model::explain;
+use crate::model::{Json, explain};
 use crate::policy::{ConfigMapName, Exemption, KEY, MOST_BYTES, OnInternalError, PolicyErrors, load, without_key};
 
 /// A denial shows at most this many errors, each cut at so many characters: who has repaired eight asks again.
@@ -39,7 +38,7 @@ struct ConfigMap {
 }
 
 impl ConfigMap {
-    fn read(raw: &RawValue) -> Result<Self, Fault> {
+    fn read(raw: Json<'_>) -> Result<Self, Fault> {
         serde_json::from_str(raw.get()).map_err(|error| Fault(format!("the ConfigMap cannot be read: {}", explain(&error))))
     }
 
@@ -64,7 +63,7 @@ pub(super) fn answer(ours: Option<&ConfigMapName>, on_internal_error: OnInternal
 
 fn judge(
     ours: Option<&ConfigMapName>,
-    request: &Request<'_, &RawValue>,
+    request: &Request<'_, Json<'_>>,
     today: Date,
     outcome: &mut Outcome,
 ) -> Result<Response<'static>, Fault> {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock,
     engine::{Past, decide, defaults, evaluate, patch},
-    model::{Annotations, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
+    model::{Annotations, Json, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
     policy::{Action, ConfigMapName, OnInternalError, OwnedObjects, Policy, PolicyStore},
 };
 
@@ -67,9 +67,12 @@ impl Admission {
 
 fn answer(policy: &Policy, route: Route, body: &[u8], today: fn() -> Date) -> Answer {
     let Ok(text) = std::str::from_utf8(body) else { return bad_request("the body is not UTF-8") };
-    let review: Decoded<'_> = match serde_json::from_str(text) {
-        Ok(review) => review,
-        Err(error) => return undecoded(policy, route, text, &error, today),
+    let review = match Decoded::read(text) {
+        Some(review) => review,
+        None => match serde_json::from_str::<Decoded<'_>>(text) {
+            Ok(review) => review,
+            Err(error) => return undecoded(policy, route, text, &error, today),
+        },
     };
     let request = match checked(review.api_version.as_deref(), review.kind.as_deref(), review.request) {
         Ok(request) => request,
@@ -127,7 +130,7 @@ fn judge(
         Workload::from_object(object, known, &policy.kinds)
     } else {
         // Its template is where the view does not look: the object's own text has it.
-        let read = raw_object(text)?.map(|object| Workload::read(object, &policy.kinds));
+        let read = raw_object(text, request)?.map(|object| Workload::read(object.get(), &policy.kinds));
         read.transpose().map_err(|error| Fault(format!("the object cannot be read: {error}")))?.flatten()
     };
     let Some(workload) = workload else { return Ok(Response::allow("")) };
@@ -147,21 +150,24 @@ fn judged_operation<O>(request: &Request<'_, O>) -> Option<bool> {
 }
 
 /// The object's own bytes.
-fn raw_object(text: &str) -> Result<Option<&str>, Fault> {
+pub(super) fn raw_object<'t, O>(text: &'t str, request: &Request<'t, O>) -> Result<Option<Json<'t>>, Fault> {
+    if request.object_text.is_some() {
+        return Ok(request.object_text);
+    }
     let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| Fault(explain(&error)))?;
-    Ok(raw.request.and_then(|request| request.object).map(serde_json::value::RawValue::get))
+    Ok(raw.request.and_then(|request| request.object))
 }
 
 /// One object being judged.
-struct Judgement<'j> {
+struct Judgement<'j, 'w> {
     policy: &'j Policy,
-    text: &'j str,
+    text: &'w str,
     today: fn() -> Date,
     create: bool,
 }
 
-impl Judgement<'_> {
-    fn of<'w, O>(
+impl<'w> Judgement<'_, 'w> {
+    fn of<O>(
         &self,
         route: Route,
         mut workload: Workload<'w>,
@@ -179,15 +185,16 @@ impl Judgement<'_> {
         if request.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()) {
             workload.metadata.namespace.clone_from(&request.namespace);
         }
+        let object = || raw_object(self.text, request)?.ok_or_else(|| Fault("the review has no object".to_owned()));
         let change = (!self.create).then_some(Change {
-            text: self.text,
+            object: &object,
             old: request.old_object,
             options: request.options,
             workload: &workload,
             kinds: &self.policy.kinds,
         });
         if route == Route::Mutate {
-            return mutate(self.policy, &workload, change.as_ref(), self.text, outcome);
+            return mutate(self.policy, &workload, change.as_ref(), &object, outcome);
         }
         validate(self.policy, &workload, change.as_ref(), (self.today)(), outcome)
     }
@@ -251,11 +258,11 @@ fn validate(
     Ok(response)
 }
 
-fn mutate(
+fn mutate<'o>(
     policy: &Policy,
     workload: &Workload<'_>,
     change: Option<&Change<'_>>,
-    text: &str,
+    object: &dyn Fn() -> Result<Json<'o>, Fault>,
     outcome: &mut Outcome,
 ) -> Result<Response<'static>, Fault> {
     if workload.owner() != Owner::None || workload.declines_defaults() {
@@ -272,9 +279,7 @@ fn mutate(
     if plan.is_empty() || !workload.has_metadata {
         return Ok(Response::allow(""));
     }
-    let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| Fault(explain(&error)))?;
-    let request = raw.request.ok_or_else(|| Fault("the review has no request".to_owned()))?;
-    let object = request.object.ok_or_else(|| Fault("the review has no object".to_owned()))?;
+    let object = object()?;
     // Patching an unchanged template would start a rollout for someone else's change of a label (H5).
     // And what a rollback brings back is what ran before: another template would be another revision.
     if change.is_some_and(|change| change.keeps_template(object) || change.rolls_back(object)) {

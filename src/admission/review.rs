@@ -1,9 +1,8 @@
 //! The wire format of `admission.k8s.io/v1`, read in one borrowed pass.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::model::{Object, Text};
+use crate::model::{Json, Object, Read, Reader, Text, members, object, optional, raw, text};
 
 /// The only version and kind that is spoken.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -39,15 +38,18 @@ pub(super) struct Request<'a, O> {
     pub(super) object: Option<O>,
     /// Left raw: most answers do not need it.
     #[serde(borrow, default)]
-    pub(super) old_object: Option<&'a RawValue>,
+    pub(super) old_object: Option<Json<'a>>,
     #[serde(borrow, default)]
-    pub(super) options: Option<&'a RawValue>,
+    pub(super) options: Option<Json<'a>>,
+    /// The object's own bytes, where the reading noted them. Not part of the JSON.
+    #[serde(skip)]
+    pub(super) object_text: Option<Json<'a>>,
 }
 
 /// The object decoded: the common way.
 pub(super) type Decoded<'a> = Review<'a, Object<'a>>;
 /// The object as its bytes: for proving that a patch applies, and for a review whose object cannot be decoded.
-pub(super) type Raw<'a> = Review<'a, &'a RawValue>;
+pub(super) type Raw<'a> = Review<'a, Json<'a>>;
 
 /// What is left of a request once its object is taken out.
 pub(super) struct NoObject;
@@ -55,7 +57,70 @@ pub(super) struct NoObject;
 impl<'a, O> Request<'a, O> {
     /// The request and its object.
     pub(super) fn split(self) -> (Request<'a, NoObject>, Option<O>) {
-        let Self { uid, sub_resource, operation, name, namespace, object, old_object, options } = self;
-        (Request { uid, sub_resource, operation, name, namespace, object: None, old_object, options }, object)
+        let Self { uid, sub_resource, operation, name, namespace, object, old_object, options, object_text } = self;
+        (Request { uid, sub_resource, operation, name, namespace, object: None, old_object, options, object_text }, object)
     }
 }
+
+impl<'a> Decoded<'a> {
+    /// Reads a plain review; `None`: it is left to serde_json, which accepts it or says what is wrong.
+    pub(super) fn read(json: &'a str) -> Option<Self> {
+        Reader::whole(json, review).ok()
+    }
+
+    /// The same, and the places of all values that were skipped.
+    #[cfg(test)]
+    fn read_noting(json: &'a str, skipped: &mut Vec<std::ops::Range<usize>>) -> Option<Self> {
+        let noting = |reader: &mut Reader<'a>| {
+            let review = review(reader);
+            skipped.append(&mut reader.skipped);
+            review
+        };
+        Reader::whole(json, noting).ok()
+    }
+}
+
+fn review<'a>(reader: &mut Reader<'a>) -> Read<Decoded<'a>> {
+    let mut review = Review { api_version: None, kind: None, request: None };
+    members!(reader, review, {
+        "apiVersion" => api_version: optional(text),
+        "kind" => kind: optional(text),
+        "request" => request: optional(request),
+    });
+    Ok(review)
+}
+
+fn request<'a>(reader: &mut Reader<'a>) -> Read<Request<'a, Object<'a>>> {
+    let mut request = Request {
+        uid: None,
+        sub_resource: None,
+        operation: None,
+        name: None,
+        namespace: None,
+        object: None,
+        old_object: None,
+        options: None,
+        object_text: None,
+    };
+    let mut object_text = None;
+    members!(reader, request, {
+        "uid" => uid: optional(text),
+        "subResource" => sub_resource: optional(text),
+        "operation" => operation: optional(text),
+        "name" => name: optional(text),
+        "namespace" => namespace: optional(text),
+        "object" => object: |reader: &mut Reader<'a>| {
+            let place = reader.place();
+            let object = optional(object)(reader)?;
+            object_text = object.is_some().then(|| reader.since(place));
+            Ok(object)
+        },
+        "oldObject" => old_object: optional(raw),
+        "options" => options: optional(raw),
+    });
+    request.object_text = object_text;
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests;

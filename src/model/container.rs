@@ -1,10 +1,9 @@
 //! Containers: what of them bears on probes.
 
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::value::RawValue;
 
 use super::{
-    Text,
+    Json, Text,
     decode::nullable,
     pre_stop::PreStop,
     probe::{Exec, PortRef, Probe, ProbeKind},
@@ -25,7 +24,7 @@ pub struct Container<'a> {
     pub ports: Vec<ContainerPort<'a>>,
     /// Environment, left raw: only the reading of commands needs it ([`Container::variables`]), and it is often the larger part of a container.
     #[serde(borrow, default)]
-    env: Option<RawEnv<'a>>,
+    pub(super) env: Option<RawEnv<'a>>,
     /// Liveness probe.
     #[serde(borrow, default)]
     pub liveness_probe: Option<Box<Probe<'a>>>,
@@ -177,7 +176,7 @@ pub struct ContainerPort<'a> {
 
 /// The environment as bytes. They hold values, so only the names are ever shown.
 #[derive(Clone, Deserialize)]
-struct RawEnv<'a>(#[serde(borrow)] &'a RawValue);
+pub(super) struct RawEnv<'a>(#[serde(borrow)] pub(super) Json<'a>);
 
 impl<'a> RawEnv<'a> {
     fn variables(&self) -> Vec<EnvVar<'a>> {

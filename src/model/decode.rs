@@ -11,9 +11,8 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::value::RawValue;
 
-use super::Container;
+use super::{Container, Json, json::Reader, read};
 
 /// A string that borrows from the input where it has no escapes. (`Option<Cow<str>>` would always be copied by serde.)
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -129,7 +128,7 @@ pub struct Metadata<'a> {
     pub deletion_timestamp: Option<IgnoredAny>,
     /// Left raw: only `/mutate` reads it, and of it only field ownership.
     #[serde(borrow, default)]
-    pub managed_fields: Option<&'a RawValue>,
+    pub managed_fields: Option<Json<'a>>,
 }
 
 impl Metadata<'_> {
@@ -172,7 +171,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
 pub struct Annotations<'a> {
     /// `kubectl apply`'s copy of the author's file: a JSON string that holds JSON. Raw, because unescaping it costs as much as reading the object.
     #[serde(rename = "kubectl.kubernetes.io/last-applied-configuration", borrow, default)]
-    pub last_applied: Option<&'a RawValue>,
+    pub last_applied: Option<Json<'a>>,
     /// Our record of what was filled in.
     #[serde(rename = "probekeeper.dev/filled", borrow, default)]
     pub filled: Option<Text<'a>>,
@@ -262,6 +261,9 @@ pub(super) struct Template<'a> {
 impl<'a> Template<'a> {
     /// Decodes a template that stands at `pointer` in its object.
     pub(super) fn from_json(json: &'a str, pointer: &str) -> Result<Self, DecodeError> {
+        if let Ok(template) = Reader::whole(json, read::template) {
+            return Ok(template);
+        }
         let mut deserializer = serde_json::Deserializer::from_str(json);
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| DecodeError {
             pointer: format!("{pointer}{}", pointer_of(error.path())),
@@ -283,7 +285,10 @@ pub struct DecodeError {
 impl<'a> Object<'a> {
     /// Decodes one object from JSON text.
     pub fn from_json(json: &'a str) -> Result<Self, DecodeError> {
-        // The plain pass is the common one; the path is tracked only when there is something to explain.
+        if let Ok(object) = Reader::whole(json, read::object) {
+            return Ok(object);
+        }
+        // The path is tracked only when there is something to explain.
         serde_json::from_str(json).or_else(|_| {
             let mut deserializer = serde_json::Deserializer::from_str(json);
             serde_path_to_error::deserialize(&mut deserializer)

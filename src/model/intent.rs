@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::{Container, Kind, Kinds, Leaf, Metadata, Probe, ProbeKind, Record, Text, Workload, decode::nullable};
+use super::{Container, Json, Kind, Kinds, Leaf, Metadata, Probe, ProbeKind, Record, Text, Workload, decode::nullable};
 
 /// Who a leaf's value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,7 +292,7 @@ struct Ownership<'w> {
 
 impl<'w> Ownership<'w> {
     /// From the fields below a pod spec, of which nothing may be described.
-    fn below(fields: &'w RawValue, pod: &str) -> Option<Self> {
+    fn below(fields: Json<'w>, pod: &str) -> Option<Self> {
         let mut json = fields.get();
         let whole = || Some(Self { all: true, ..Self::default() });
         let named = pod.split('/').skip(1).map(|name| format!("f:{name}"));
@@ -351,7 +351,7 @@ impl Ownership<'_> {
 /// Splits `managedFields` into what `Apply` entries own and what `Update` entries own. Entries of subresources say nothing about the template.
 /// `Update` entries are read only when an `Apply` entry exists: alone they list the API server's defaults too and prove nothing.
 /// `pod` is the pointer to the pod spec of a custom kind.
-fn ownerships<'w>(raw: &'w RawValue, pod: Option<&str>) -> (Vec<Ownership<'w>>, Vec<Ownership<'w>>) {
+fn ownerships<'w>(raw: Json<'w>, pod: Option<&str>) -> (Vec<Ownership<'w>>, Vec<Ownership<'w>>) {
     let Ok(entries) = serde_json::from_str::<Vec<Entry<'_>>>(raw.get()) else { return Default::default() };
     if !entries.iter().any(Entry::is_apply) {
         return Default::default();
@@ -376,7 +376,7 @@ struct Entry<'w> {
     #[serde(borrow, default)]
     subresource: Option<Text<'w>>,
     #[serde(borrow, default, rename = "fieldsV1")]
-    fields_v1: Option<&'w RawValue>,
+    fields_v1: Option<Json<'w>>,
 }
 
 impl Entry<'_> {

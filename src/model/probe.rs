@@ -112,17 +112,17 @@ pub struct Probe<'a> {
     #[serde(borrow, default)]
     pub grpc: Option<Grpc<'a>>,
     #[serde(default)]
-    initial_delay_seconds: Option<i64>,
+    pub(super) initial_delay_seconds: Option<i64>,
     #[serde(default)]
-    timeout_seconds: Option<i64>,
+    pub(super) timeout_seconds: Option<i64>,
     #[serde(default)]
-    period_seconds: Option<i64>,
+    pub(super) period_seconds: Option<i64>,
     #[serde(default)]
-    success_threshold: Option<i64>,
+    pub(super) success_threshold: Option<i64>,
     #[serde(default)]
-    failure_threshold: Option<i64>,
+    pub(super) failure_threshold: Option<i64>,
     #[serde(default)]
-    termination_grace_period_seconds: Option<i64>,
+    pub(super) termination_grace_period_seconds: Option<i64>,
 }
 
 /// The one handler of a valid probe.

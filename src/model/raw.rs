@@ -1,24 +1,38 @@
 //! One place of a JSON text, without building the rest.
 
-use std::collections::HashMap;
-
-use serde_json::value::RawValue;
-
-use super::Text;
+use super::json::{Read, Reader};
 
 /// The JSON text at an RFC 6901 pointer.
 pub(crate) fn at_pointer<'o>(json: &'o str, pointer: &str) -> Option<&'o str> {
-    pointer.split('/').skip(1).try_fold(json, |json, token| {
-        if json.trim_start().starts_with('[') {
-            let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-            items.get(token.parse::<usize>().ok()?).map(|item| item.get())
-        } else {
-            let members: HashMap<Text<'_>, &RawValue> = serde_json::from_str(json).ok()?;
-            let member =
-                if token.contains('~') { members.get(&*token.replace("~1", "/").replace("~0", "~")) } else { members.get(token) };
-            member.map(|member| member.get())
-        }
-    })
+    pointer.split('/').skip(1).try_fold(json, |json, token| Reader::whole(json, |reader| below(reader, token)).ok().flatten())
+}
+
+/// The last member of a key, or the item of an index.
+fn below<'o>(reader: &mut Reader<'o>, token: &str) -> Read<Option<&'o str>> {
+    let mut found = None;
+    if reader.peek() == Some(b'[') {
+        let wanted = token.parse::<usize>().ok();
+        let mut index = 0;
+        reader.items(|reader| {
+            let item = reader.raw()?;
+            if wanted == Some(index) {
+                found = Some(item.get());
+            }
+            index += 1;
+            Ok(())
+        })?;
+    } else {
+        let unescaped = token.contains('~').then(|| token.replace("~1", "/").replace("~0", "~"));
+        let wanted = unescaped.as_deref().unwrap_or(token);
+        reader.entries(|reader, key| {
+            let member = reader.raw()?;
+            if *key == *wanted {
+                found = Some(member.get());
+            }
+            Ok(())
+        })?;
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

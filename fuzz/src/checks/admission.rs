@@ -56,6 +56,8 @@ pub fn review(body: &[u8]) {
             if let Some(tree) = &tree {
                 let (one, other) = (said(admission, route, body), said(admission, route, tree.to_string().as_bytes()));
                 assert_eq!(one, other, "another order of keys, another answer: {}", String::from_utf8_lossy(body));
+                let strange = said(admission, route, with_strange_keys(tree.clone()).to_string().as_bytes());
+                assert_eq!(one, strange, "another reader, another answer: {}", String::from_utf8_lossy(body));
             }
         }
         if let Some(tree) = tree.as_ref().filter(|tree| tree["request"].is_object()) {
@@ -91,6 +93,17 @@ fn passes(admission: &Admission, mut review: Value, adds: bool) {
         let (_, again) = mutate(admission, &review, adds);
         assert_eq!(again, 0, "a second pass changes something: {review}");
     }
+}
+
+/// The same with keys that nobody asks for and that have escapes: the fast reader leaves such texts to serde_json.
+fn with_strange_keys(mut tree: Value) -> Value {
+    let key = "\"";
+    for place in ["/request/oldObject", "/request/object", "/request", ""] {
+        if let Some(Value::Object(members)) = tree.pointer_mut(place) {
+            members.insert(key.to_owned(), Value::Null);
+        }
+    }
+    tree
 }
 
 /// What an answer says, without the words of errors: which of several is met first depends on the order of the bytes.
