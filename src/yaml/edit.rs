@@ -2,12 +2,16 @@
 //!
 //! Nothing here is trusted: the result is read again, and must be the old tree with exactly the changes that were asked for.
 
+mod values;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use values::{in_brackets, in_lines, written};
+
 use super::compose::quoted_end;
-use super::{Document, Key, Node, Pos, Value, json, parse, scalar};
-use crate::model::{Change, Edit, Leaf, Scalar};
+use super::{Document, Key, Node, Pos, Value, parse};
+use crate::model::{Change, Edit, Scalar};
 
 /// An edit of one document of a text, as counted by [`parse`]. The pointer starts at the document's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -657,257 +661,10 @@ fn find_shared(node: &Node<'_>, foreign: bool, shared: &mut HashSet<usize>) {
     }
 }
 
-/// A scalar as text, in the quotes that are asked for, or in those that it needs.
-fn written(value: &Scalar, quote: Option<char>) -> String {
-    let text = match value {
-        Scalar::Integer(number) => return number.to_string(),
-        Scalar::Text(text) => text,
-    };
-    match quote {
-        Some('\'') if !text.contains(char::is_control) => format!("'{}'", text.replace('\'', "''")),
-        None if is_plain(text) => text.clone(),
-        _ => {
-            let mut quoted = String::new();
-            json::write_string(text, &mut quoted);
-            quoted
-        }
-    }
-}
-
-/// What follows the colon behind which a value stands: mappings with one entry per line, everything else on one. `line`: newline and indentation of the key.
-fn in_lines(value: &serde_json::Value, line: &str, quote: Option<char>) -> String {
-    let Some(entries) = value.as_object().filter(|entries| !entries.is_empty()) else {
-        return format!(" {}", in_brackets(value, quote));
-    };
-    let line = format!("{line}  ");
-    let entry = |(key, value): (&String, &serde_json::Value)| {
-        [&line, &written(&Scalar::Text(key.clone()), quote), ":", &in_lines(value, &line, quote)].concat()
-    };
-    in_order(entries).map(entry).collect()
-}
-
-/// A value on one line, with its collections in brackets.
-fn in_brackets(value: &serde_json::Value, quote: Option<char>) -> String {
-    use serde_json::Value as Json;
-    let list = |parts: Vec<String>| parts.join(", ");
-    match value {
-        Json::Object(entries) if entries.is_empty() => "{}".to_owned(),
-        Json::Object(entries) => {
-            let entry = |(key, value): (&String, &Json)| {
-                format!("{}: {}", written(&Scalar::Text(key.clone()), quote), in_brackets(value, quote))
-            };
-            format!("{{ {} }}", list(in_order(entries).map(entry).collect()))
-        }
-        Json::Array(items) => format!("[{}]", list(items.iter().map(|item| in_brackets(item, quote)).collect())),
-        Json::String(text) => written(&Scalar::Text(text.clone()), quote),
-        other => other.to_string(),
-    }
-}
-
-/// What a probe asks stands before its numbers, and those in the order in which people write them.
-fn in_order(entries: &serde_json::Map<String, serde_json::Value>) -> impl Iterator<Item = (&String, &serde_json::Value)> {
-    let rank = |(key, value): &(&String, &serde_json::Value)| {
-        (!value.is_object(), Leaf::ALL.into_iter().position(|leaf| leaf.field() == **key))
-    };
-    let mut entries: Vec<_> = entries.iter().collect();
-    entries.sort_by_key(rank);
-    entries.into_iter()
-}
-
-/// Whether a text can stand without quotes, in brackets too, and is still a text.
-fn is_plain(text: &str) -> bool {
-    let begins = text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '/');
-    let clean =
-        text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '?' | '=' | '&' | '%' | '+' | '~'));
-    let scalar = scalar::Scalar { text: text.into(), plain: true, tag: None };
-    begins && clean && matches!(scalar::resolve(scalar), Ok(Value::String(_)))
-}
-
 /// Whether there may be a comment in a piece of YAML. Some texts only look as if.
 fn has_comment(text: &str) -> bool {
     text.contains(" #") || text.contains("\t#") || text.contains("\n#")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Sets `/p/t` to 5, or removes or replaces a member, in a text of one document.
-    fn edited(text: &str, edit: Edit) -> String {
-        match super::edit(text, &[Placed { document: 0, edit }]) {
-            Ok(Edited { text, refused }) if refused.is_empty() => text,
-            Ok(Edited { text: same, refused }) => {
-                assert_eq!(same, text, "refused, and yet changed");
-                format!("refused: {}", refused[0].reason)
-            }
-            Err(mismatch) => format!("error: {mismatch}"),
-        }
-    }
-
-    fn check(cases: impl IntoIterator<Item = (&'static str, Edit, &'static str)>) {
-        let wrong: Vec<String> = cases
-            .into_iter()
-            .map(|(text, edit, expected)| (text, edited(text, edit), expected))
-            .filter(|(_, found, expected)| found != expected)
-            .map(|(text, found, expected)| format!("{text:?}\n  gives {found:?}\n    not {expected:?}\n"))
-            .collect();
-        assert!(wrong.is_empty(), "{}", wrong.concat());
-    }
-
-    #[test]
-    fn adds_a_member() {
-        let cases = [
-            ("p:\n  a: 1\nq: 1\n", "p:\n  a: 1\n  t: 5\nq: 1\n"),
-            ("p:\n  a: 1", "p:\n  a: 1\n  t: 5"),
-            ("p:\r\n  a: 1 # c\r\nq: 1\r\n", "p:\r\n  a: 1 # c\r\n  t: 5\r\nq: 1\r\n"),
-            ("\u{feff}p:\n  a: 1\n", "\u{feff}p:\n  a: 1\n  t: 5\n"),
-            ("p:\n    a: 1\n\n    # c\n\nq: 1\n", "p:\n    a: 1\n    t: 5\n\n    # c\n\nq: 1\n"),
-            ("p:\n  \"a\": 1\n", "p:\n  \"a\": 1\n  \"t\": 5\n"),
-            ("p:\n  a:\n  - x\n  - y\nq: 1\n", "p:\n  a:\n  - x\n  - y\n  t: 5\nq: 1\n"),
-            ("p:\n  a:\n    - x: 1\n      y:\n      - z\nq: 1\n", "p:\n  a:\n    - x: 1\n      y:\n      - z\n  t: 5\nq: 1\n"),
-            ("p:\n  a: x\n    y\n    z\nq: 1\n", "p:\n  a: x\n    y\n    z\n  t: 5\nq: 1\n"),
-            ("p:\n  a: 'x\ny'\nq: 1\n", "p:\n  a: 'x\ny'\n  t: 5\nq: 1\n"),
-            ("p:\n  a: [\n  1\n  ]\nq: 1\n", "p:\n  a: [\n  1\n  ]\n  t: 5\nq: 1\n"),
-            ("p:\n  a:\n  b:\nq: 1\n", "p:\n  a:\n  b:\n  t: 5\nq: 1\n"),
-            ("p:\n  a:\n  - |\n    x\n\nq: 1\n", "p:\n  t: 5\n  a:\n  - |\n    x\n\nq: 1\n"),
-            ("p:\n  a: >+ # c\n    'x'", "p:\n  t: 5\n  a: >+ # c\n    'x'"),
-            ("p: &x\n  a: 1\nq: 1\n", "p: &x\n  a: 1\n  t: 5\nq: 1\n"),
-            ("p: {a: 1}\n", "p: {a: 1, t: 5}\n"),
-            ("p: { a: { b: 1 } } # c\n", "p: { a: { b: 1 }, t: 5 } # c\n"),
-            ("p: &x { a: 1, }\n", "p: &x { a: 1, t: 5, }\n"),
-            ("p: {\n  a: 1, # c\n}\n", "p: {\n  a: 1, # c\n  t: 5,\n}\n"),
-            ("p: {\n  a: 1 # c\n}\n", "p: {\n  a: 1, # c\n  t: 5\n}\n"),
-            ("p: {\n  a: 1,\n  b: 2}\n", "p: {\n  a: 1,\n  b: 2,\n  t: 5}\n"),
-            ("p: {}\n", "p: { t: 5 }\n"),
-            ("{\"p\":{\"a\":1}}", "{\"p\":{\"a\":1,\"t\":5}}"),
-            ("{\"p\": {\"a\": 1}}\n", "{\"p\": {\"a\": 1, \"t\": 5}}\n"),
-            ("{\n  \"p\": {\n    \"a\": 1\n  }\n}\n", "{\n  \"p\": {\n    \"a\": 1,\n    \"t\": 5\n  }\n}\n"),
-            ("x: &x {a: 1}\np:\n  <<: *x\nq: 1\n", "x: &x {a: 1}\np:\n  <<: *x\n  t: 5\nq: 1\n"),
-            ("x: &x {a: 1}\np:\n  b: *x\nq: 1\n", "x: &x {a: 1}\np:\n  b: *x\n  t: 5\nq: 1\n"),
-            (
-                "x: &x {a: 1}\np:\n  b:\n    c: 1\n    <<: *x\nq: 1\n",
-                "x: &x {a: 1}\np:\n  b:\n    c: 1\n    <<: *x\n  t: 5\nq: 1\n",
-            ),
-            ("x: &x {a: 1}\np: {b: *x }\n", "x: &x {a: 1}\np: {b: *x, t: 5 }\n"),
-            ("x: &x {a: 1}\np: {<<: *x}\n", "x: &x {a: 1}\np: {<<: *x, t: 5}\n"),
-            ("x: &x {a: 1}\np: *x\n", "refused: it comes from an anchor"),
-            ("p: &x {a: 1}\nx: *x\n", "refused: an alias repeats this value elsewhere"),
-            ("p: &x\n  a: 1\nx:\n  <<: *x\n", "refused: an alias repeats this value elsewhere"),
-            ("y:\n  p: &x\n    a: 1\n  <<: *x\np: 1\n", "refused: there is no mapping to put it into"),
-            ("p: 1\n", "refused: there is no mapping to put it into"),
-            ("q: {}\n", "refused: there is no mapping to put it into"),
-        ];
-        check(cases.map(|(text, expected)| (text, Edit::set("/p/t", 5), expected)));
-        assert_eq!(edited("- - p: 1\n", Edit::set("/0/0/t", 5)), "- - p: 1\n    t: 5\n");
-    }
-
-    #[test]
-    fn inserts_a_mapping() {
-        let value = serde_json::json!({ "m": 5, "on": { "a": ["x y", "80"], "b": {}, "c": null, "d": "a: b\n" } });
-        let yaml = r#"{ "on": { b: {}, a: ["x y", "80"], c: null, d: "a: b\n" }, m: 5 }"#;
-        let lines = "    \"on\":\n      b: {}\n      a: [\"x y\", \"80\"]\n      c: null\n      d: \"a: b\\n\"\n    m: 5";
-        let json = r#"{ "on": { "b": {}, "a": ["x y", "80"], "c": null, "d": "a: b\n" }, "m": 5 }"#;
-        let cases = [
-            ("p:\n  a: 1\nq: 1\n", format!("p:\n  a: 1\n  t:\n{lines}\nq: 1\n")),
-            ("p:\r\n  a: 1", format!("p:\r\n  a: 1\r\n  t:\r\n{}", lines.replace('\n', "\r\n"))),
-            ("p:\n  a: |\n    x\n", format!("p:\n  t:\n{lines}\n  a: |\n    x\n")),
-            ("p:\n  t:\n", format!("p:\n  t: {yaml}\n")),
-            ("p:\n  t: null # c\n", format!("p:\n  t: {yaml} # c\n")),
-            ("p: { a: 1 }\n", format!("p: {{ a: 1, t: {yaml} }}\n")),
-            ("{\"p\":{\"a\":1}}", format!("{{\"p\":{{\"a\":1,\"t\":{json}}}}}")),
-            ("{\"p\":{\"t\":null}}", format!("{{\"p\":{{\"t\":{json}}}}}")),
-            ("p:\n  t: 1\n", "refused: something stands there already".to_owned()),
-            ("p:\n  t: {}\n", "refused: something stands there already".to_owned()),
-            ("q: 1\n", "refused: there is no mapping to put it into".to_owned()),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(edited(text, Edit::insert("/p/t", value.clone())), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn sets_a_member() {
-        let text = |new: &str| Edit::set("/p/t", new);
-        let cases = [
-            ("p:\n  t: 1 # c\n", Edit::set("/p/t", 5), "p:\n  t: 5 # c\n"),
-            ("p:\n  t: # c\n", Edit::set("/p/t", 5), "p:\n  t: 5 # c\n"),
-            ("p:\n  t:\nq: 1\n", Edit::set("/p/t", 5), "p:\n  t: 5\nq: 1\n"),
-            ("p: {t: null, a: 1}\n", Edit::set("/p/t", 5), "p: {t: 5, a: 1}\n"),
-            ("p:\n  t: \"80\"\n", Edit::set("/p/t", 80), "p:\n  t: 80\n"),
-            ("p:\n  t: web\n", text("http"), "p:\n  t: http\n"),
-            ("p:\n  t: web\n", text("80"), "p:\n  t: \"80\"\n"),
-            ("p:\n  t: web\n", text("/a b"), "p:\n  t: \"/a b\"\n"),
-            ("p:\n  t: 'we''b'\n", text("it's"), "p:\n  t: 'it''s'\n"),
-            ("p:\n  t: \"web\"\n", text("http"), "p:\n  t: \"http\"\n"),
-            ("{\"p\":{\"t\":1}}\n", text("http"), "{\"p\":{\"t\":\"http\"}}\n"),
-            ("p:\n  t: &x 1\n", Edit::set("/p/t", 5), "p:\n  t: &x 5\n"),
-            ("p:\n  t: &x 1\nq: *x\n", Edit::set("/p/t", 5), "refused: an alias repeats this value elsewhere"),
-            ("q: &x 1\np:\n  t: *x\n", Edit::set("/p/t", 5), "refused: it comes from an anchor"),
-            ("q: &x {t: 1}\np:\n  <<: *x\n", Edit::set("/p/t", 5), "refused: it comes from an anchor"),
-            ("p:\n  t: !!int 1\n", Edit::set("/p/t", 5), "refused: its value has a tag"),
-            ("p:\n  t: |\n    web\n", text("http"), "refused: its value is a block of text"),
-            ("p: {t: {}}\n", text("http"), "refused: a list or mapping stands here"),
-            ("p: {t: 1}\np: {t: 2}\n", Edit::set("/p/t", 5), "p: {t: 1}\np: {t: 5}\n"),
-        ];
-        check(cases);
-    }
-
-    #[test]
-    fn removes_a_member() {
-        let cases = [
-            ("p:\n  t: 1 # c\n  a: 1\n", "p:\n  a: 1\n"),
-            ("p:\n  a: 1\n  t: 1\nq: 1\n", "p:\n  a: 1\nq: 1\n"),
-            ("p:\r\n  a: 1\r\n  t: 1", "p:\r\n  a: 1"),
-            ("p:\n- t: 1\n  a: 1\n", "refused: there is no mapping to put it into"),
-            ("p: {t: 1, a: 1}\n", "p: {a: 1}\n"),
-            ("p: { a: 1, t: 1 }\n", "p: { a: 1 }\n"),
-            ("p: {\n  t: 1,\n  a: 1\n}\n", "p: {\n  a: 1\n}\n"),
-            ("p: {\n  a: 1,\n  t: 1\n}\n", "p: {\n  a: 1\n}\n"),
-            ("p: {\n  t: 1, # c\n  a: 1\n}\n", "refused: a comment would be lost"),
-            ("{\"p\":{\"t\":1,\"a\":1}}\n", "{\"p\":{\"a\":1}}\n"),
-            ("p: {t: 1}\n", "refused: nothing would remain of its mapping"),
-            ("p:\n  t: |\n    x\n  a: 1\n", "refused: its value spans several lines"),
-            ("p: {t: 1, t: 2, a: 1}\n", "refused: the key is given twice"),
-            ("p: {a: 1, b: 1}\n", "refused: it is not there"),
-        ];
-        check(cases.map(|(text, expected)| (text, Edit::remove("/p/t"), expected)));
-        assert_eq!(edited("p:\n- t: 1\n  a: 1\n", Edit::remove("/p/0/t")), "p:\n- a: 1\n");
-        assert_eq!(edited("p:\n- t: 1\n  # c\n  a: 1\n", Edit::remove("/p/0/t")), "refused: a comment would be lost");
-    }
-
-    #[test]
-    fn replaces_a_member() {
-        let edit = || Edit::replace("/p/exec", "httpGet", vec![("path", "/x".into()), ("port", 80.into())]);
-        let cases = [
-            ("p:\n  exec:\n    command: [a]\n  b: 1\n", "p:\n  httpGet:\n    path: /x\n    port: 80\n  b: 1\n"),
-            ("p:\n    exec:\n        command:\n        - a\n        - b # c\n    b: 1\n", "refused: a comment would be lost"),
-            (
-                "p:\n    exec:\n        command:\n        - a\n        - b\n",
-                "p:\n    httpGet:\n        path: /x\n        port: 80\n",
-            ),
-            ("p:\r\n  exec:\r\n    command: [a]", "p:\r\n  httpGet:\r\n    path: /x\r\n    port: 80"),
-            ("p:\n  exec: {command: [a]} # c\n", "p:\n  httpGet: { path: /x, port: 80 } # c\n"),
-            ("p: {exec: {command: [a]}, b: 1}\n", "p: {httpGet: { path: /x, port: 80 }, b: 1}\n"),
-            ("{\"p\":{\"exec\":{\"command\":[]}}}", "{\"p\":{\"httpGet\": { \"path\": \"/x\", \"port\": 80 }}}"),
-            ("p:\n  exec:\n    command:\n    - |\n      a\n", "refused: it ends in a block of text"),
-        ];
-        check(cases.map(|(text, expected)| (text, edit(), expected)));
-    }
-
-    #[test]
-    fn several_at_once_and_in_any_document() {
-        let text = "# a\n---\np:\n  a: 1\n  b: 1\n--- # c\n{\"p\": {\"a\": 1}}\n---\nx: {{ y }}\n";
-        let place = |document, edit| Placed { document, edit };
-        let edits = [
-            place(0, Edit::remove("/p/b")),
-            place(0, Edit::set("/p/a", 2)),
-            place(1, Edit::set("/p/t", 5)),
-            place(1, Edit::set("/p/u", 6)),
-            place(2, Edit::set("/p/t", 5)),
-        ];
-        let edited = super::edit(text, &edits).unwrap();
-        let expected = "# a\n---\np:\n  a: 2\n--- # c\n{\"p\": {\"a\": 1, \"t\": 5, \"u\": 6}}\n---\nx: {{ y }}\n";
-        assert_eq!((edited.text.as_str(), edited.refused), (expected, Vec::new()));
-        assert_eq!(super::edit(text, &[]).unwrap().text, text);
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ mod place;
 mod run;
 mod scope;
 mod shell;
+mod tokens;
 
 use std::cell::Cell;
 
