@@ -17,7 +17,7 @@ if [ "${1:-}" != --api-server ]; then
   why=$(tests/node/packages.sh 2>&1) && node=yes
 fi
 title "Building what is missing"
-tests/controlplane/build.sh
+tests/controlplane/build.sh --cluster
 bin=target/controlplane/bin
 if [ "$node" = yes ]; then
   scripts/image.sh
@@ -62,6 +62,7 @@ say "Kubernetes $(kubectl version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*
 install() {
   local values=image.registry=localhost,image.repository=probekeeper,image.tag=dev,image.pullPolicy=Never
   title "\$ helm install probekeeper charts/probekeeper --namespace probekeeper-system --create-namespace"
+  say "${dim}(and --set $values: the image that was just built)$off"
   HELM_CACHE_HOME=$dir/helm HELM_CONFIG_HOME=$dir/helm HELM_DATA_HOME=$dir/helm "$bin/helm" install probekeeper charts/probekeeper \
     --namespace probekeeper-system --create-namespace --set "$values" > "$dir/helm.txt" || fail "helm install failed: see above"
   sed -n '/^State of enforcement/,/^$/p' "$dir/helm.txt"

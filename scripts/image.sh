@@ -27,8 +27,9 @@ case $(uname -s)-$(uname -m) in
 esac
 
 if [ -z "$binary" ]; then
-  # Panics name source files: without this, those of this machine's folders. The folder is a separate one because other flags mean compiling all anew.
-  export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/probekeeper"
+  # Panics name source files: without this, the dependencies' with this machine's folders (our own are named from here on). Other flags mean compiling all
+  # anew, hence a folder of its own; and none may name this folder, so that another clone can use what is compiled.
+  export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
   folder=${CARGO_TARGET_DIR:-target}/image
   "${CARGO:-cargo}" build --locked --release --bin probekeeper --target-dir "$folder"
   binary=$folder/release/probekeeper

@@ -66,6 +66,7 @@ impl Clients {
     /// Looks at the file again and again, and goes by what it holds; what cannot be used is reported once, and the last good CA kept.
     pub async fn follow(self, interval: Duration, metrics: Arc<Metrics>) {
         let mut reported = None;
+        metrics.file_refused("client_ca", false);
         loop {
             sleep(interval).await;
             let (file, provider) = (self.file.clone(), Arc::clone(&self.provider));
@@ -85,6 +86,7 @@ impl Clients {
                 metrics.client_ca_reload("failed");
                 tracing::warn!(error = refused, "the new CA of the clients is refused; going by the last good one");
             }
+            metrics.file_refused("client_ca", refused.is_some());
             reported = refused;
         }
     }

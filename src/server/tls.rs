@@ -218,6 +218,7 @@ impl Served {
         self.confirm(listening, &gate).await;
         let Some(Follow { files, interval, admissible, certificate }) = follow else { return };
         let mut reported = None;
+        self.metrics.file_refused("certificate", false);
         loop {
             let current = self.current();
             let valid = |pair: &Pair| SystemTime::now() < pair.not_after;
@@ -249,6 +250,7 @@ impl Served {
                 }
                 Err(error) => Some(Kept::Refuses(error.to_string())),
             };
+            self.metrics.file_refused("certificate", matches!(kept, Some(Kept::Refuses(_))));
             if kept != reported {
                 match &kept {
                     None => {}

@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::admission::{Outcome, Route};
 use crate::clock;
 use crate::policy::PolicyStore;
+use crate::rules::RULES;
 
 /// From what a small review takes to what an API server's shortest useful timeout forgives, in seconds.
 const DURATIONS: [f64; 15] =
@@ -46,6 +47,7 @@ pub struct Metrics {
     certificate_not_after: Family<Which, Gauge>,
     certificate_reloads: Family<Outcomes, Counter>,
     client_ca_reloads: Family<Outcomes, Counter>,
+    file_refused: Family<File, Gauge>,
     in_force: InForce,
     certificate_actions: Family<Action, Counter>,
     ca_bundle_in_sync: Family<Configuration, Gauge>,
@@ -89,6 +91,7 @@ impl Metrics {
             certificate_not_after: Family::default(),
             certificate_reloads: Family::default(),
             client_ca_reloads: Family::default(),
+            file_refused: Family::default(),
             in_force,
             certificate_actions: Family::default(),
             ca_bundle_in_sync: Family::default(),
@@ -126,6 +129,11 @@ impl Metrics {
         registry.register("certificate_reload", "Attempts to load a changed certificate", metrics.certificate_reloads.clone());
         registry.register("client_ca_reload", "Attempts to load a changed CA of the clients", metrics.client_ca_reloads.clone());
         registry.register(
+            "file_refused",
+            "1 while what a file holds cannot be used and the last good content is in force",
+            metrics.file_refused.clone(),
+        );
+        registry.register(
             "certificate_actions",
             "Steps in keeping certificates, the CA Secret and the published CA, by result",
             metrics.certificate_actions.clone(),
@@ -144,6 +152,10 @@ impl Metrics {
         for route in [Route::Validate, Route::Mutate, Route::Policy] {
             // A histogram that is there from the start has a rate from the first request on.
             drop(metrics.durations.get_or_create(&Path { path: route.path() }));
+        }
+        for rule in RULES {
+            // A counter that begins at 1 has not increased, as Prometheus sees it: nobody would be told of the first fault.
+            drop(metrics.rule_errors.get_or_create(&RuleName { rule: rule.id }));
         }
         metrics
     }
@@ -257,6 +269,11 @@ impl Metrics {
     pub fn client_ca_reload(&self, result: &'static str) {
         self.client_ca_reloads.get_or_create(&Outcomes { result }).inc();
     }
+
+    /// Whether what `certificate` or `client_ca` holds now cannot be used.
+    pub fn file_refused(&self, file: &'static str, refused: bool) {
+        self.file_refused.get_or_create(&File { file }).set(i64::from(refused));
+    }
 }
 
 fn seconds_since_1970(time: SystemTime) -> i64 {
@@ -323,6 +340,11 @@ struct Configuration {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Which {
     which: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct File {
+    file: &'static str,
 }
 
 /// How many exemptions of the policy in force have ended. It changes with the date, so it is counted when asked for.

@@ -13,10 +13,12 @@ mod command;
 mod http;
 
 mod accepted;
+mod alerts;
 mod helm;
 mod life;
 mod metadata;
 mod monitoring;
+mod promtool;
 mod refused;
 mod rendered;
 mod rights;

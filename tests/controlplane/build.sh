@@ -1,16 +1,25 @@
 #!/usr/bin/env bash
-# build.sh [DIR]: builds etcd, the Kubernetes control plane, kubelet, kube-proxy, kubectl and helm from their Go modules, and leaves them as DIR/bin
+# build.sh [--cluster] [DIR]: builds etcd, the Kubernetes control plane, kubelet, kube-proxy, kubectl and helm from their Go modules, and leaves them as DIR/bin
 # (default: target/controlplane). The binaries are kept in a cache folder named after the pinned versions, so that a second clone takes seconds.
-# Helm 3, which the chart is tested with too, is left beside it as DIR/helm3.
+# Helm 3, which the chart is tested with too, and promtool, which evaluates its alerts, are left beside it as DIR/helm3 and DIR/promtool; not with
+# --cluster, for whoever only wants to start one.
 # KUBEBUILDER_ASSETS, where set, names a folder of ready binaries that is used instead; nothing is built then.
 #
 # 8 to 14 minutes of two cores with cold caches. The version stamp matters: unstamped binaries call themselves v0.0.0-master and helm then refuses
 # charts that name a kubeVersion. One CGO setting for all, or the standard library is built twice.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+extras=yes
+if [ "${1:-}" = --cluster ]; then
+  extras=no
+  shift
+fi
 out=${1:-$here/../../target/controlplane}
 mkdir -p "$out"
-"$here/helm3/build.sh" "$out/helm3"
+if [ "$extras" = yes ]; then
+  "$here/helm3/build.sh" "$out/helm3"
+  "$here/promtool/build.sh" "$out/promtool"
+fi
 cache=${PROBEKEEPER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/probekeeper}
 format=1 # raise it when what is built, or how, changes without a change of go.mod
 key=$( (echo "$format"; cat "$here/go.mod" "$here/go.sum") | sha256sum | cut -c1-16)

@@ -9,6 +9,7 @@ use probekeeper::pki::issue;
 use serde_json::json;
 
 use crate::installation::{Installation, MUTATING, NAME, VALIDATING};
+use crate::newcomers::Newcomers;
 use crate::node::eventually;
 use crate::stream::{self, Stream};
 
@@ -36,12 +37,20 @@ fn configurations_that_are_applied_anew_are_completed() {
     let rendered = this.rendered(&json!({}), "templates/webhooks.yaml");
     assert!(!rendered.contains("caBundle:"), "never rendered: {rendered}");
     let before = this.bundles();
-    // Applying leaves alone what it does not name; replacing resets it, as some delivery tools do.
-    for args in [["apply", "--server-side", "--force-conflicts", "-f", "-"].as_slice(), &["replace", "-f", "-"]] {
+    // Applying, of either kind, leaves alone what it does not name; replacing resets it, as some delivery tools do, and so does making them anew.
+    for args in [
+        ["apply", "--server-side", "--force-conflicts", "-f", "-"].as_slice(),
+        &["apply", "-f", "-"],
+        &["replace", "-f", "-"],
+        &["replace", "--force", "-f", "-"],
+    ] {
         this.node.kubectl_with(args, &rendered).ok();
-        eventually("both are complete", 60, || this.bundles() == before);
+        let took = eventually("both are complete", 60, || this.bundles() == before);
+        println!("kubectl {}: complete after {:.1} s", args.join(" "), took.as_secs_f64());
         this.await_enforcement();
     }
+    // helm takes them over again.
+    this.upgrade(&json!({})).ok();
 }
 
 #[test]
@@ -107,6 +116,7 @@ fn a_rotation_of_the_ca_loses_no_call() {
     eventually("the CA is published", 30, || this.bundles().iter().all(holds));
 
     let stream = Stream::start(this.node, "rotation");
+    let newcomers = Newcomers::start(this, Duration::from_secs(4));
     let took = eventually("the next CA has taken over", 90, || value("ca.crt").is_some_and(|ca| ca != old_pem));
     println!("the next CA has taken over after {:.0} s", took.as_secs_f64());
     let new = value("ca.crt").expect("a CA");
@@ -117,5 +127,6 @@ fn a_rotation_of_the_ca_loses_no_call() {
         this.bundles().iter().all(|bundle| *bundle == STANDARD.encode(&new))
     });
     stream.go_on(100);
+    newcomers.end_without_a_failure();
     stream.end_without_a_failure("rotation of the CA");
 }

@@ -21,7 +21,7 @@ run() { # NAME: becomes the daemon
       --bind-address=0.0.0.0 --secure-port=443 --advertise-address="$node_ip" --service-cluster-ip-range="$service_cidr" --enable-aggregator-routing=true \
       --tls-cert-file="$pki/apiserver.crt" --tls-private-key-file="$pki/apiserver.key" --client-ca-file="$pki/ca.crt" --token-auth-file="$pki/tokens.csv" \
       --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$pki/sa.key" --service-account-signing-key-file="$pki/sa.key" \
-      --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true \
+      --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --admission-control-config-file="$pki/admission.yaml" --allow-privileged=true \
       --kubelet-client-certificate="$pki/admin.crt" --kubelet-client-key="$pki/admin.key" --kubelet-preferred-address-types=InternalIP ;;
     # With its default rate the default service account takes six seconds to appear.
     kube-controller-manager) exec "$bin/kube-controller-manager" --kubeconfig="$dir/controller-manager.kubeconfig" --bind-address=127.0.0.1 \

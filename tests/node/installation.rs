@@ -43,8 +43,13 @@ impl Installation {
 
     /// `helm upgrade --install --wait`.
     pub(crate) fn upgrade(self, values: &Value) -> Output {
+        self.upgrade_to(CHART, values)
+    }
+
+    /// As `upgrade`, to the chart in this folder.
+    pub(crate) fn upgrade_to(self, chart: &str, values: &Value) -> Output {
         let file = self.values(values);
-        self.helm_wait(&["upgrade", "--install", NAME, CHART, "--create-namespace", "--values", &file])
+        self.helm_wait(&["upgrade", "--install", NAME, chart, "--create-namespace", "--values", &file])
     }
 
     /// A helm command on the release that waits until all replicas are ready.
@@ -95,7 +100,7 @@ impl Installation {
 
     /// Pods that are not ending.
     pub(crate) fn pods(self) -> Vec<Value> {
-        let mut pods = self.node.list(&["pods", "-n", NAME, "-l", "app.kubernetes.io/name=probekeeper"]);
+        let mut pods = self.node.list(&["pods", "-n", NAME, "-l", SELECTOR]);
         pods.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
         pods
     }
@@ -111,15 +116,14 @@ impl Installation {
         self.node.kubectl(&status).ok();
     }
 
-    /// A webhook configuration as it is stored.
-    pub(crate) fn configuration(self, kind: &str) -> Value {
-        self.node.get(&[kind, NAME])
-    }
-
     /// caBundle of every webhook in both configurations, base64, empty where there is none.
     pub(crate) fn bundles(self) -> Vec<String> {
         let text = |webhook: &Value| webhook["clientConfig"]["caBundle"].as_str().unwrap_or_default().to_owned();
-        let webhooks = |kind: &str| self.configuration(kind)["webhooks"].as_array().cloned().unwrap_or_default();
+        let webhooks = |kind: &str| {
+            let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}s/{NAME}");
+            let answer = self.node.call("GET", &path, "application/json", "").expect("an answer");
+            answer.body["webhooks"].as_array().cloned().unwrap_or_default()
+        };
         [VALIDATING, MUTATING].iter().flat_map(|kind| webhooks(kind)).map(|webhook| text(&webhook)).collect()
     }
 
@@ -140,6 +144,43 @@ impl Installation {
             line.rsplit(' ').next()?.parse().ok()
         };
         self.ops("/metrics").values().filter_map(value).collect()
+    }
+
+    /// The value of a metric with exactly these labels in every replica that has it.
+    pub(crate) fn labelled(self, name: &str, labels: &str) -> Vec<f64> {
+        let series = format!("{name}{{{labels}}} ");
+        let value = |text: &String| text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok());
+        self.ops("/metrics").values().filter_map(value).collect()
+    }
+
+    /// Waits until the replaced pods are gone: they answer calls until then.
+    #[track_caller]
+    pub(crate) fn await_departures(self) {
+        eventually("the replaced pods are gone", 90, || {
+            self.node.list(&["pods", "-n", NAME, "-l", SELECTOR]).len() == self.pods().len()
+        });
+    }
+
+    /// `helm test`: a Pod of the image asks for verdicts, and leaves with it everything that it needed.
+    #[track_caller]
+    pub(crate) fn assert_helm_test_passes(self) {
+        let tested = self.helm_test().ok().stdout;
+        for line in
+            ["works: validate.probekeeper.dev rejected", "works: mutate.probekeeper.dev filled in", "Phase:          Succeeded"]
+        {
+            assert!(tested.contains(line), "{line:?} is not in {tested}");
+        }
+        let left = self.node.list(&[
+            "pods,serviceaccounts,roles,rolebindings",
+            "--all-namespaces",
+            "-l",
+            "app.kubernetes.io/component=test",
+        ]);
+        assert!(left.is_empty(), "helm test left {left:#?}");
+    }
+
+    pub(crate) fn helm_test(self) -> Output {
+        self.node.helm(&["test", NAME, "-n", NAME, "--logs", "--timeout", "120s"])
     }
 
     /// The last lines of all replicas' logs, for messages of failed tests.
@@ -168,6 +209,9 @@ impl Installation {
         });
     }
 }
+
+/// What selects the replicas, and not the Pod of `helm test`.
+const SELECTOR: &str = "app.kubernetes.io/name=probekeeper,app.kubernetes.io/component!=test";
 
 /// Maps are merged, anything else is replaced.
 fn merge(into: &mut Value, from: &Value) {

@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alerts;
 mod certificates;
+mod clients;
 #[path = "../controlplane/command.rs"]
 mod command;
 #[path = "../controlplane/http.rs"]
@@ -15,8 +17,12 @@ mod image;
 mod install;
 mod installation;
 mod memory;
+mod newcomers;
 mod node;
 mod outage;
+#[path = "../chart/promtool.rs"]
+#[allow(dead_code)]
+mod promtool;
 mod rollouts;
 mod stream;
 mod workloads;

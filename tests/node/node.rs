@@ -40,12 +40,13 @@ impl Node {
         let bin = root.join("target/controlplane/bin");
         // The supervisor removes the folder: it outlives this process by the moment that takes.
         let dir = tempfile::Builder::new().prefix("probekeeper-node-").tempdir().expect("temporary folder").keep();
+        let images = tempfile::tempdir().expect("temporary folder");
         // Nobody waits for it: it ends after this process does.
         #[allow(clippy::zombie_processes)]
         let mut supervisor = Command::new("bash")
             .arg(root.join("tests/node/up.sh"))
             .args([&bin, &dir])
-            .arg(image::archive())
+            .args([image::archive(), image::next_archive(images.path())])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -63,9 +64,6 @@ impl Node {
             dir,
             _lifeline: supervisor.stdin.take().expect("piped"),
         };
-        let ctr = ["ctr", "--namespace", "k8s.io", "images", "tag"];
-        let [name, next] = [image::TAG, image::NEXT_TAG].map(|tag| format!("localhost/probekeeper:{tag}"));
-        node.inside(&[ctr.as_slice(), &[&name, &next]].concat()).ok();
         node.pristine = node.objects();
         node
     }
@@ -75,6 +73,11 @@ impl Node {
         let folder = self.dir.join("files");
         std::fs::create_dir_all(&folder).expect("folder");
         folder
+    }
+
+    /// A file of the node's authority: `ca.crt`, or `NAME.crt` and `NAME.key` of what pki.sh issued.
+    pub(crate) fn pki(&self, file: &str) -> Vec<u8> {
+        std::fs::read(self.dir.join("pki").join(file)).expect(file)
     }
 
     pub(crate) fn kubectl(&self, args: &[&str]) -> Output {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::installation::{Installation, NAME};
 use crate::node::eventually;
+use crate::stream::Stream;
 
 /// Long enough for what was started to fail and to be started again.
 const GAP: Duration = Duration::from_secs(3);
@@ -52,4 +53,23 @@ fn new_replicas_start_when_none_is_alive_and_the_policy_is_fail() {
     });
     this.upgrade(&json!({})).ok();
     this.await_enforcement();
+}
+
+#[test]
+#[ignore = "needs a node: make node-test"]
+fn a_restart_of_kubelet_or_containerd_loses_no_call() {
+    let this = Installation::enforcing();
+    let before = this.pods();
+    let stream = Stream::start(this.node, "components");
+    for component in ["containerd", "kubelet", "kube-controller-manager"] {
+        this.node.component(&["stop", component]);
+        stream.go_on(50);
+        this.node.component(&["start", component]);
+        stream.go_on(150);
+    }
+    stream.end_without_a_failure("restarts of the node's components");
+    let containers = |pods: &[serde_json::Value]| -> Vec<_> {
+        pods.iter().map(|pod| pod["status"]["containerStatuses"][0]["containerID"].clone()).collect()
+    };
+    assert_eq!(containers(&this.pods()), containers(&before), "containers outlive them");
 }

@@ -39,9 +39,25 @@ certificate admin /O=system:masters/CN=admin clientAuth # people and tests; also
 certificate controller-manager /CN=system:kube-controller-manager clientAuth
 certificate scheduler /CN=system:kube-scheduler clientAuth
 certificate kubelet /O=system:nodes/CN=system:node:node clientAuth
+certificate webhook-client /CN=webhook-client clientAuth # the API server towards webhooks that ask for one
 openssl genrsa -out sa.key 2048 2> /dev/null
 kubeconfig admin "$node_ip"
 for name in controller-manager scheduler kubelet; do kubeconfig "$name" 127.0.0.1; done
+# Shown to one webhook, and only when it asks: as docs/certificates.md says.
+cat > webhooks.yaml <<Y
+apiVersion: v1
+kind: Config
+users: [{name: probekeeper.probekeeper.svc, user: {client-certificate: $PWD/webhook-client.crt, client-key: $PWD/webhook-client.key}}]
+Y
+cat > admission.yaml <<Y
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+  - name: ValidatingAdmissionWebhook
+    configuration: &webhooks {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: $PWD/webhooks.yaml}
+  - name: MutatingAdmissionWebhook
+    configuration: *webhooks
+Y
 # Requests of the tests' own HTTP client.
 token=$(openssl rand -hex 16)
 echo "$token" > "$dir/token"

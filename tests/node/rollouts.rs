@@ -1,10 +1,15 @@
 //! Pods are replaced, one way or the other, under a stream of calls of which not one may fail: failurePolicy is Fail.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+use std::process::Command;
 
+use serde_json::{Value, json};
+
+use crate::alerts::Recording;
+use crate::command;
 use crate::image;
 use crate::installation::{Installation, NAME};
-use crate::node::eventually;
+use crate::node::{eventually, root};
 use crate::stream::{self, Stream, deployment};
 
 /// Calls between two steps: about two seconds.
@@ -14,22 +19,58 @@ const PAUSE: usize = 100;
 #[ignore = "needs a node: make node-test"]
 fn a_new_version_and_the_way_back_lose_no_call() {
     let this = Installation::enforcing();
-    let stream = Stream::start(this.node, "new-version");
-    stream.go_on(PAUSE);
-    let old = this.pod_names();
-    this.upgrade(&json!({ "image": { "tag": image::NEXT_TAG } })).ok();
+    // More than one at a time: replicas come and go under load.
+    let streams: Vec<Stream> = (0..3).map(|n| Stream::start(this.node, &format!("new-version-{n}"))).collect();
+    let go_on = || streams.iter().for_each(|stream| stream.go_on(PAUSE));
+    go_on();
+    let (old, old_ids) = (this.pod_names(), image_ids(this));
+    this.upgrade_to(&next_chart(this), &json!({ "image": { "tag": image::NEXT_TAG } })).ok();
     this.await_rollout();
-    let images: Vec<_> = this.pods().iter().map(|pod| pod["spec"]["containers"][0]["image"].clone()).collect();
-    assert_eq!(images, vec![json!("localhost/probekeeper:next"); 3]);
+    assert_eq!(versions(this), vec![(json!("localhost/probekeeper:next"), json!("0.99.0")); 3]);
     assert!(this.pod_names().iter().all(|name| !old.contains(name)), "{old:?}");
-    await_departures(this);
+    assert!(image_ids(this).is_disjoint(&old_ids), "the same image under another name: {old_ids:?}");
+    let release = this.node.helm(&["list", "-n", NAME, "-o", "json"]).ok().stdout;
+    assert!(release.contains("\"probekeeper-0.99.0\""), "{release}");
+    this.await_departures();
+    go_on();
     this.helm_wait(&["rollback", NAME]).ok();
     this.await_rollout();
-    let images: Vec<_> = this.pods().iter().map(|pod| pod["spec"]["containers"][0]["image"].clone()).collect();
-    assert_eq!(images, vec![json!("localhost/probekeeper:dev"); 3]);
-    await_departures(this);
-    stream.go_on(PAUSE);
-    stream.end_without_a_failure("upgrade and rollback");
+    let current = env!("CARGO_PKG_VERSION");
+    assert_eq!(versions(this), vec![(json!("localhost/probekeeper:dev"), json!(current)); 3]);
+    assert_eq!(image_ids(this), old_ids);
+    this.await_departures();
+    go_on();
+    for stream in streams {
+        stream.end_without_a_failure("upgrade and rollback");
+    }
+}
+
+/// The chart of the next version.
+fn next_chart(this: Installation) -> String {
+    let folder = this.node.folder().join("next");
+    let from = format!("{}/.", root().join("charts/probekeeper").display());
+    let folder = folder.to_str().expect("UTF-8");
+    command::run(Command::new("mkdir").args(["-p", folder]), "").ok();
+    command::run(Command::new("cp").args(["-R", &from, folder]), "").ok();
+    let path = format!("{folder}/Chart.yaml");
+    let text = std::fs::read_to_string(&path).expect("Chart.yaml");
+    let next = text.replace(&format!("ersion: {}", env!("CARGO_PKG_VERSION")), "ersion: 0.99.0");
+    assert_eq!(next.matches("0.99.0").count(), 2, "{text}");
+    std::fs::write(&path, next).expect("Chart.yaml");
+    folder.to_owned()
+}
+
+/// Image and version of every replica.
+fn versions(this: Installation) -> Vec<(Value, Value)> {
+    let version = |pod: &Value| pod["metadata"]["labels"]["app.kubernetes.io/version"].clone();
+    this.pods().iter().map(|pod| (pod["spec"]["containers"][0]["image"].clone(), version(pod))).collect()
+}
+
+fn image_ids(this: Installation) -> BTreeSet<String> {
+    this.pods()
+        .iter()
+        .map(|pod| pod["status"]["containerStatuses"][0]["imageID"].as_str().expect("an image").to_owned())
+        .collect()
 }
 
 #[test]
@@ -40,7 +81,7 @@ fn a_restart_and_the_deletion_of_every_pod_lose_no_call() {
     stream.go_on(PAUSE);
     this.node.kubectl(&["rollout", "restart", "deployment/probekeeper", "-n", NAME]).ok();
     this.await_rollout();
-    await_departures(this);
+    this.await_departures();
     for pod in this.pod_names() {
         this.node.kubectl(&["delete", "pod", &pod, "-n", NAME, "--wait=false"]).ok();
         eventually("the deleted pod is replaced", 60, || {
@@ -48,7 +89,7 @@ fn a_restart_and_the_deletion_of_every_pod_lose_no_call() {
             pods.len() == 3 && pods.iter().all(|pod| pod["status"]["containerStatuses"][0]["ready"] == true)
         });
     }
-    await_departures(this);
+    this.await_departures();
     stream.go_on(PAUSE);
     stream.end_without_a_failure("restart and deletions");
 }
@@ -96,20 +137,29 @@ fn a_new_policy_is_in_force_without_a_restart_and_loses_no_call() {
 #[ignore = "needs a node: make node-test"]
 fn a_deleted_policy_leaves_the_last_one_in_force_and_says_so() {
     let this = Installation::enforcing();
+    let stream = Stream::start(this.node, "no-policy");
     assert_eq!(this.metric("probekeeper_policy_stale"), [0.0; 3]);
+    let mut recording = Recording::start(this);
     this.node.kubectl(&["delete", "configmap", "probekeeper-policy", "-n", NAME]).ok();
     eventually("the metric tells", 60, || this.metric("probekeeper_policy_stale") == [1.0; 3]);
+    recording.go_on(this);
+    recording.assert_fires("ProbekeeperPolicyStale", "severity=\"warning\"");
+    eventually("an Event tells", 30, || {
+        let events = this.node.list(&["events", "-n", NAME, "--field-selector", "involvedObject.kind=ConfigMap"]);
+        events.iter().any(|event| event["involvedObject"]["name"] == "probekeeper-policy" && event["type"] == "Warning")
+    });
     assert!(stream::apply(this.node, "probe", false).is_ok_and(|answer| stream::is_rejected(&answer)));
     assert!(stream::apply(this.node, "probe", true).is_ok_and(|answer| stream::is_filled(&answer)));
-    let ready = this.ops("/readyz");
+    // A replica that starts now has nothing to go by, and is not asked: it takes nobody's place.
+    this.node.kubectl(&["rollout", "restart", "deployment/probekeeper", "-n", NAME]).ok();
+    eventually("a fourth one runs", 60, || this.ops("/livez").len() == 4);
+    stream.go_on(PAUSE);
+    let mut ready = this.ops("/readyz");
+    ready.retain(|_, answer| !answer.starts_with("HTTP/1.1 503"));
     assert!(ready.len() == 3 && ready.values().all(|answer| answer.starts_with("HTTP/1.1 200")), "{ready:?}");
     this.upgrade(&json!({})).ok();
+    this.await_rollout();
     eventually("the policy is followed again", 60, || this.metric("probekeeper_policy_stale") == [0.0; 3]);
-}
-
-/// Waits until the replaced pods are gone: they answer calls until then.
-fn await_departures(this: Installation) {
-    eventually("the replaced pods are gone", 90, || {
-        this.node.list(&["pods", "-n", NAME, "-l", "app.kubernetes.io/name=probekeeper"]).len() == this.pods().len()
-    });
+    this.await_departures();
+    stream.end_without_a_failure("no policy");
 }

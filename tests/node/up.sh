@@ -154,6 +154,7 @@ failSwapOn: false
 volumePluginDir: /var/lib/kubelet/volumeplugins
 imageGCHighThresholdPercent: 100
 oomScoreAdj: 0
+syncFrequency: 10s # a changed Secret reaches its pods within this time instead of a minute
 evictionHard: {memory.available: 100Mi}
 Y
 
