@@ -1,32 +1,32 @@
 //! What the compiled policy says of an object is what reading the file from top to bottom says.
 
-use std::collections::BTreeMap;
-
-use jiff::civil::{Date, date};
 use probekeeper::{
-    model::{CustomKind, Kinds, Workload},
-    policy::{
-        Action, Choices, Defaults, DefaultsChoice, ExemptionChoice, FillWith, Match, Operator, Override, Part, Policy,
-        ProbeDefaultsChoice, Profile, Requirement, RuleChoice, Selector,
-    },
+    model::{Kinds, Workload},
+    policy::{Action, Choices, Defaults, Match, Operator, Override, Part, Policy, Requirement, RuleChoice},
     rules::{self, RULES, RuleDef},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use serde_json::{Value, json};
 
-const TODAY: Date = date(2027, 3, 31);
+use crate::choices::{TODAY, Words, choices};
 
 /// Few names, so that patterns fit often; all of them are about the same rules.
 const NAMES: [&str; 5] = ["shop", "shop-eu", "team-a", "team-b", "a"];
-const PATTERNS: [&str; 9] = ["*", "shop", "shop-*", "*-eu", "team-?", "t*m*", "a", "**", "nothing"];
 const IMAGES: [&str; 4] = ["registry/shop:1", "registry/x/shop:2", "a", "shop"];
 const TUNED: [&str; 4] = ["aggressive-liveness", "missing-readiness", "no-startup-allowance", "hair-trigger-liveness"];
+const PATTERNS: [&str; 9] = ["*", "shop", "shop-*", "*-eu", "team-?", "t*m*", "a", "**", "nothing"];
+const WORDS: Words = Words {
+    namespaces: &PATTERNS,
+    kinds: &["Deployment", "*Set", "Rollout", "*"],
+    containers: &PATTERNS,
+    images: &["*", "registry/*", "*/shop:?", "a", "*shop*"],
+};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_first_that_fits_and_says_something_counts(choices in choices(), object in object()) {
+    fn the_first_that_fits_and_says_something_counts(choices in choices(WORDS, TUNED.to_vec()), object in object()) {
         let text = object.to_string();
         let policy = Policy::compile(&choices).unwrap_or_else(|refused| panic!("{refused:?}"));
         let kinds = Kinds::with(&choices.workloads);
@@ -149,122 +149,6 @@ fn defaults(base: Defaults, fitting: &[&Override]) -> Defaults {
         result.fill_unknown = over.fill_unknown.unwrap_or(result.fill_unknown);
     }
     result
-}
-
-fn choices() -> BoxedStrategy<Choices> {
-    let over = (matching(), rule_choices(), defaults_choice()).prop_map(|(matching, rules, defaults)| Override {
-        matching,
-        rules,
-        defaults,
-    });
-    let until = option::of(select(vec![date(2027, 3, 30), date(2027, 3, 31), date(2027, 4, 1)]));
-    let exemption = (matching(), vec(select(TUNED.to_vec()), 0..3), until).prop_map(|(matching, rules, until)| ExemptionChoice {
-        matching,
-        rules: rules.into_iter().map(|id| rules::find(id).unwrap()).collect(),
-        reason: "because".to_owned(),
-        until,
-    });
-    (select(Profile::ALL.to_vec()), rule_choices(), vec(over, 0..8), vec(exemption, 0..8))
-        .prop_map(|(profile, rules, overrides, exemptions)| Choices {
-            profile,
-            rules,
-            overrides,
-            exemptions,
-            workloads: vec![CustomKind {
-                api_version: "argoproj.io/v1alpha1".to_owned(),
-                kind: "Rollout".to_owned(),
-                resource: "rollouts".to_owned(),
-                template: "/spec/template".to_owned(),
-            }],
-            ..Choices::default()
-        })
-        .boxed()
-}
-
-fn rule_choices() -> BoxedStrategy<Vec<(&'static RuleDef, RuleChoice)>> {
-    let params = |id: &'static str| match id {
-        "missing-readiness" => Just(None).boxed(),
-        "no-startup-allowance" => option::of((1..50_i64).prop_map(|seconds| json!({ "minSeconds": seconds }))).boxed(),
-        "aggressive-liveness" => option::of(prop_oneof![
-            (1..50_i64).prop_map(|seconds| json!({ "minToleranceSeconds": seconds })),
-            (1..50_i64).prop_map(|seconds| json!({ "denyBelowSeconds": seconds })),
-        ])
-        .boxed(),
-        _ => option::of((1..50_i64).prop_map(|seconds| json!({ "minToleranceSeconds": seconds }))).boxed(),
-    };
-    let choice = select(TUNED.to_vec())
-        .prop_flat_map(move |id| (Just(id), option::of(select(Action::ALL.to_vec())), params(id), option::of(any::<bool>())));
-    vec(choice, 0..4)
-        .prop_map(|choices| {
-            let by_rule: BTreeMap<&str, RuleChoice> = choices
-                .into_iter()
-                .map(|(id, action, params, allow_annotation)| (id, RuleChoice { action, params, allow_annotation }))
-                .collect();
-            by_rule.into_iter().map(|(id, choice)| (rules::find(id).unwrap(), choice)).collect()
-        })
-        .boxed()
-}
-
-fn defaults_choice() -> BoxedStrategy<DefaultsChoice> {
-    let fill = || option::of(prop_oneof![Just(FillWith::Auto), Just(FillWith::Leave), (1..9_i64).prop_map(FillWith::Value)]);
-    let probe = move || {
-        (fill(), fill(), fill(), fill()).prop_map(|(initial_delay, timeout, period, failure_threshold)| ProbeDefaultsChoice {
-            initial_delay,
-            timeout,
-            period,
-            failure_threshold,
-        })
-    };
-    let rest = (fill(), option::of(any::<bool>()), option::of(0..9_i64), option::of(any::<bool>()));
-    (probe(), probe(), probe(), rest)
-        .prop_map(|(liveness, readiness, startup, rest)| {
-            let (liveness_grace, add_startup_probe, pre_stop_sleep_seconds, fill_unknown) = rest;
-            DefaultsChoice {
-                liveness,
-                readiness,
-                startup,
-                liveness_grace,
-                add_startup_probe,
-                pre_stop_sleep_seconds,
-                fill_unknown,
-            }
-        })
-        .boxed()
-}
-
-fn matching() -> BoxedStrategy<Match> {
-    let list = |texts: Vec<&'static str>, weight: f64| {
-        option::weighted(weight, vec(select(texts).prop_map(str::to_owned), 1..3)).prop_map(Option::unwrap_or_default)
-    };
-    let operator = select(vec![Operator::In, Operator::NotIn, Operator::Exists, Operator::DoesNotExist]);
-    let requirement =
-        (select(vec!["tier", "team"]), operator, vec(select(vec!["web", "db"]), 1..3)).prop_map(|(key, operator, values)| {
-            Requirement {
-                key: key.to_owned(),
-                operator,
-                values: if operator.takes_values() { values.into_iter().map(str::to_owned).collect() } else { Vec::new() },
-            }
-        });
-    let equal = option::weighted(0.3, (select(vec!["tier", "team"]), select(vec!["web", "db"])));
-    let images = vec!["*", "registry/*", "*/shop:?", "a", "*shop*"];
-    (
-        list(PATTERNS.to_vec(), 0.5),
-        list(vec!["Deployment", "*Set", "Rollout", "*"], 0.3),
-        (equal, vec(requirement, 0..2)),
-        list(PATTERNS.to_vec(), 0.25),
-        list(images, 0.25),
-    )
-        .prop_map(|(namespaces, kinds, (equal, expressions), containers, images)| Match {
-            namespaces,
-            kinds,
-            labels: Selector {
-                labels: equal.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect(),
-                expressions,
-            },
-            containers,
-            images,
-        })
-        .boxed()
 }
 
 fn object() -> BoxedStrategy<Value> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 
 mod broken;
+mod choices;
 mod exempt;
 mod lookup;
 mod page;

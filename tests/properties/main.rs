@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod apiserver;
+#[path = "../policy/choices.rs"]
+mod choices;
 #[path = "../../fuzz/src/checks/contract.rs"]
 mod contract;
 mod generate;

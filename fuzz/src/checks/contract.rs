@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use probekeeper::{
     admission::{Admission, Route},
-    model::{Kind, Leaf, Record, Workload},
+    model::{CustomKind, Kind, Kinds, Leaf, Record, Workload},
 };
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ pub(crate) fn ask(admission: &Admission, route: Route, body: &[u8]) -> Option<Va
         assert_eq!(route, Route::Validate);
         if !asked.is_null() {
             let object = asked["request"]["object"].to_string();
-            assert!(matches!(Workload::from_json(&object), Ok(Some(_))), "denied what cannot be read: {text}");
+            assert!(matches!(Workload::read(&object, &kinds()), Ok(Some(_))), "denied what cannot be read: {text}");
         }
     }
     assert_eq!(response["patch"].is_null(), response["patchType"].is_null());
@@ -144,6 +144,16 @@ fn recorded(request: &Value, container: &Value, part: &str, name: &str) -> Vec<i
         record[container["name"].as_str().unwrap_or_default()][part][name].as_i64()
     };
     ["object", "oldObject"].into_iter().filter_map(record).collect()
+}
+
+/// What the policies judge that are tried.
+fn kinds() -> Kinds {
+    Kinds::with(&[CustomKind {
+        api_version: "argoproj.io/v1alpha1".to_owned(),
+        kind: "Rollout".to_owned(),
+        resource: "rollouts".to_owned(),
+        template: "/spec/template".to_owned(),
+    }])
 }
 
 /// What the API server makes of a number that is left out.
