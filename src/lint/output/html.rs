@@ -8,7 +8,7 @@ use super::explain::{filled, plan, sentences, together};
 use super::index::Index;
 use super::text::count;
 use super::timeline;
-use crate::lint::{Found, Report, Seen, relative};
+use crate::lint::{Allowed, Found, Report, Seen, relative};
 use crate::model::{Course, Phase};
 use crate::policy::Action;
 
@@ -136,6 +136,7 @@ fn legend(report: &Report) -> Markup {
 fn workload(index: &Index<'_>, seen: &Seen, root: Option<&Path>) -> Markup {
     let findings: Vec<&Found> = index.findings(seen);
     let worst = findings.iter().map(|found| found.finding.action).max();
+    let exempted = index.exempted(seen);
     let filled = filled(index, seen);
     html! {
         article class=(worst.map_or("clean", Action::name)) {
@@ -143,6 +144,7 @@ fn workload(index: &Index<'_>, seen: &Seen, root: Option<&Path>) -> Markup {
             p .place { code { (relative(&seen.file, root)) ":" (seen.line) } }
             @if findings.is_empty() { p .fine { "Nothing wrong." } }
             @for found in findings { (finding(found)) }
+            @if !exempted.is_empty() { (exemptions(&exempted)) }
             @if !filled.is_empty() {
                 p .filled { "Filled in: " @for (at, value) in filled.iter().enumerate() { @if at > 0 { ", " } code { (value) } } }
             }
@@ -174,6 +176,24 @@ fn finding(found: &Found) -> Markup {
             @if !finding.help.is_empty() {
                 p { "Write instead:" }
                 pre tabindex="0" role="region" aria-label="What to write instead" { code { (finding.help.trim_end()) } }
+            }
+        }
+    }
+}
+
+/// What a rule says and somebody gave a reason for.
+fn exemptions(exempted: &[&Allowed]) -> Markup {
+    html! {
+        section .exempted {
+            h3 { "Exempted" }
+            ul {
+                @for Allowed { found, reason, by } in exempted {
+                    li {
+                        (found.finding.message)
+                        p .place { (found.finding.place()) ", line " (found.line) " · " a href=(found.finding.rule.url()) { (found.finding.rule.id) } }
+                        p { "Right here, says the " (by.name()) ": " (reason) }
+                    }
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The report as JUnit XML: one suite per file, one case per finding, and one that passes per workload without any.
+//! The report as JUnit XML: one suite per file, one case per finding, exempted ones among them, and one that passes per workload without any.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,10 +6,11 @@ use std::path::Path;
 use quick_junit::{NonSuccessKind, Report as Suites, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use super::index::Index;
-use crate::lint::{Found, Report, relative};
+use crate::lint::{Allowed, Found, Report, relative};
 use crate::policy::Action;
 
-/// The report as an XML document. Findings of at least the severity `fails` are failures, the others skipped cases that carry their message.
+/// The report as an XML document. Findings of at least the severity `fails` are failures, the others skipped cases that carry their message; so are those
+/// that are right there, with the reason.
 pub fn junit(report: &Report, fails: Action, root: Option<&Path>) -> Result<String, SerializeError> {
     let mut suites: BTreeMap<String, TestSuite> = BTreeMap::new();
     let mut add = |file: &str, mut case: TestCase| {
@@ -19,6 +20,9 @@ pub fn junit(report: &Report, fails: Action, root: Option<&Path>) -> Result<Stri
     };
     for found in &report.findings {
         add(&found.file, case(found, fails));
+    }
+    for allowed in &report.exempted {
+        add(&allowed.found.file, exempted(allowed));
     }
     let index = Index::of(report);
     for judged in &report.workloads {
@@ -36,9 +40,19 @@ pub fn junit(report: &Report, fails: Action, root: Option<&Path>) -> Result<Stri
     document.to_string()
 }
 
+fn name(found: &Found) -> String {
+    format!("{}: {}, {}", found.finding.rule.id, found.object, found.finding.place())
+}
+
+fn exempted(Allowed { found, reason, by }: &Allowed) -> TestCase {
+    let mut status = TestCaseStatus::skipped();
+    let text = format!("{}:{}:{}: {}", found.file, found.line, found.column, found.finding.message);
+    status.set_type("exempted").set_message(format!("{reason} ({})", by.name())).set_description(text);
+    TestCase::new(name(found), status)
+}
+
 fn case(found: &Found, fails: Action) -> TestCase {
     let finding = &found.finding;
-    let name = format!("{}: {}, {}", finding.rule.id, found.object, finding.place());
     let help = if finding.help.is_empty() { String::new() } else { format!("\nwrite\n{}", finding.help.trim_end()) };
     let text = format!(
         "{}:{}:{}: {}\nwhy: {}{help}\n{}",
@@ -52,5 +66,5 @@ fn case(found: &Found, fails: Action) -> TestCase {
     let mut status =
         if finding.action >= fails { TestCaseStatus::non_success(NonSuccessKind::Failure) } else { TestCaseStatus::skipped() };
     status.set_type(finding.action.name()).set_message(finding.message.clone()).set_description(text);
-    TestCase::new(name, status)
+    TestCase::new(name(found), status)
 }

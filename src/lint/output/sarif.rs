@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::lint::{Failure, Found, Report, fingerprint, relative};
+use crate::engine::ExemptedBy;
+use crate::lint::{Allowed, Failure, Found, Report, fingerprint, relative};
 use crate::model::ProbeKind;
 use crate::policy::Action;
 use crate::rules::{RULES, RuleDef};
@@ -35,7 +36,7 @@ pub fn sarif(report: &Report, root: Option<&Path>) -> Result<String, serde_json:
                 execution_successful: report.errors.is_empty(),
                 tool_execution_notifications: report.errors.iter().map(|failure| notification(failure, root)).collect(),
             }],
-            results: report.findings.iter().map(|found| result(found, root, report.summary.known.is_some())).collect(),
+            results: results(report, root),
         }],
     };
     let mut text = serde_json::to_string_pretty(&log)?;
@@ -78,8 +79,34 @@ struct Outcome {
     message: Value,
     locations: [Value; 1],
     partial_fingerprints: Value,
+    /// Of all results of a run or of none (3.27.23): empty says that a result is not suppressed.
+    suppressions: Vec<Suppression>,
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline_state: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Suppression {
+    kind: &'static str,
+    justification: String,
+}
+
+/// What is wrong, then what is right there. A reader that does not know suppressions shows the latter too, hence at the lowest level.
+fn results(report: &Report, root: Option<&Path>) -> Vec<Outcome> {
+    let against_baseline = report.summary.known.is_some();
+    let findings = report.findings.iter().map(|found| result(found, root, against_baseline));
+    let exempted = report.exempted.iter().map(|Allowed { found, reason, by }| Outcome {
+        level: level(Action::Audit),
+        suppressions: vec![Suppression {
+            kind: match by {
+                ExemptedBy::Policy => "external",
+                ExemptedBy::Annotation => "inSource",
+            },
+            justification: reason.clone(),
+        }],
+        ..result(found, root, against_baseline)
+    });
+    findings.chain(exempted).collect()
 }
 
 fn rule(rule: &RuleDef) -> Value {
@@ -143,6 +170,7 @@ fn result(found: &Found, root: Option<&Path>, against_baseline: bool) -> Outcome
             }],
         })],
         partial_fingerprints: json!({ FINGERPRINT: fingerprint(found) }),
+        suppressions: Vec::new(),
         baseline_state: against_baseline.then_some("new"),
     }
 }
