@@ -94,6 +94,10 @@ bench: need-cargo ## reading and judging by themselves (with counts of instructi
 	$(call step,the webhook beside a server that does nothing)
 	@$(CARGO) bench --locked --bench serve
 
+.PHONY: bench-peers
+bench-peers: need-cargo controlplane ## inside a real API server: the webhook beside one that does nothing and beside a ValidatingAdmissionPolicy
+	@$(CARGO) bench --locked --bench serve -- --peers
+
 SOAK_MINUTES ?= 60
 SOAK_RATE ?= 200
 

@@ -138,13 +138,13 @@ fn grid() -> impl Iterator<Item = (usize, usize)> {
     SIZES.into_iter().flat_map(|size| CONNECTIONS.into_iter().map(move |connections| (size, connections)))
 }
 
-fn start_noop(folder: &Path) -> Running {
+pub(crate) fn start_noop(folder: &Path) -> Running {
     let address = free_address();
     let mut command = Command::new(std::env::current_exe().unwrap());
     Running::spawn(command.arg("noop").arg(address.to_string()).arg(folder), address)
 }
 
-fn start_product(folder: &Path) -> Running {
+pub(crate) fn start_product(folder: &Path) -> Running {
     let address = free_address();
     let pair = format!("files:{},{}", folder.join("tls.crt").display(), folder.join("tls.key").display());
     Running::spawn(&mut product(address, &["--tls".to_owned(), pair]), address)
@@ -183,7 +183,7 @@ fn rss(server: &Running) -> u64 {
     proc::memory_kib(server.pid(), "VmRSS")
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

@@ -1,13 +1,24 @@
 //! `probekeeper serve` beside a server that does nothing, on loopback: throughput, latency, CPU per request, memory and start.
 //!
-//! `cargo bench --bench serve [-- --quick | --seconds S --rounds N]`, and `-- --soak MINUTES [--rate R]` for mixed traffic over a long time. Both servers are processes of their own, with the same TLS stack and the
+//! `cargo bench --bench serve [-- --quick | --seconds S --rounds N]`, `-- --soak MINUTES [--rate R]` for mixed traffic over a long time, and
+//! `-- --peers [--requests N --rounds N]` for what a real API server sees of both and of a ValidatingAdmissionPolicy. Both servers are processes of their own, with the same TLS stack and the
 //! same server code; the second one's judge answers a constant. The load client is a third process, so that its CPU time is told apart. All
 //! of them share the machine's cores: throughput and latency say what a client sees, CPU per request what the server itself costs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement that goes wrong ends
 
+#[allow(dead_code)] // the tests' own, of which this needs a part
+#[path = "../../tests/controlplane/cluster.rs"]
+mod cluster;
+#[allow(dead_code)]
+#[path = "../../tests/controlplane/command.rs"]
+mod command;
 mod compare;
+#[allow(dead_code)]
+#[path = "../../tests/controlplane/http.rs"]
+mod http;
 mod load;
 mod noop;
+mod peers;
 mod proc;
 mod review;
 mod soak;
@@ -25,6 +36,10 @@ fn main() {
         _ if arguments.iter().any(|argument| argument == "--soak") => soak::run(&soak::Options {
             minutes: value(&arguments, "--soak").unwrap_or(60.0),
             requests_per_second: value(&arguments, "--rate").unwrap_or(200),
+        }),
+        _ if arguments.iter().any(|argument| argument == "--peers") => peers::run(&peers::Options {
+            requests: value(&arguments, "--requests").unwrap_or(100),
+            rounds: value(&arguments, "--rounds").unwrap_or(7),
         }),
         _ if arguments.iter().any(|argument| argument == "--bench") => compare::run(&options(&arguments)),
         // `cargo test --all-targets` builds and starts this too.

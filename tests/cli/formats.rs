@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::lint::{BAD, bad, good};
-use super::{folder, run};
+use super::{Run, folder, run};
 
 /// The JSON schema of SARIF 2.1.0 comes with the `serde-sarif` crate: OASIS' repository states no licence for copies.
 fn sarif_schema() -> Value {
@@ -99,4 +99,82 @@ fn github() {
     let folder = folder(&[("a,b.yaml", &bad("50%")), ("c.yaml", "a: b: c\n")]);
     let run = run(folder.path(), &["lint", "--format", "github", "."], "");
     assert_snapshot!(run.all());
+}
+
+/// What the policy exempts in a first workload and the annotation in a second one.
+const EXEMPTING: &str = "apiVersion: probekeeper.dev/v1
+kind: ProbePolicy
+exemptions:
+  - match: { namespaces: [shop] }
+    rules: [unknown-port-name]
+    reason: the port comes with <the> sidecar
+";
+
+fn exempted_files() -> [(&'static str, String); 3] {
+    let annotation = "annotations: { probekeeper.dev/allow: \"unknown-port-name: injected\" }";
+    let annotated = BAD.replace("namespace: shop", &format!("namespace: ship\n  {annotation}"));
+    [("policy.yaml", EXEMPTING.to_owned()), ("a.yaml", BAD.to_owned()), ("b.yaml", annotated)]
+}
+
+fn lint_exempted(format: &str) -> Run {
+    let files = exempted_files();
+    let folder = folder(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+    run(folder.path(), &["lint", "--policy", "policy.yaml", "--format", format, "a.yaml", "b.yaml"], "")
+}
+
+#[test]
+fn exempted_findings_are_suppressed_results() {
+    let files = exempted_files();
+    let more = ("c.yaml", BAD.replace("namespace: shop", "namespace: ship"));
+    let files: Vec<(&str, &str)> = files.iter().chain([&more]).map(|(name, text)| (*name, text.as_str())).collect();
+    let log = sarif(&files, &["--policy", "policy.yaml", "a.yaml", "b.yaml", "c.yaml"]);
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let seen: Vec<_> = results
+        .iter()
+        .map(|result| {
+            let file = &result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+            (
+                file.as_str().unwrap(),
+                result["ruleId"].as_str().unwrap(),
+                result["level"].as_str().unwrap(),
+                &result["suppressions"],
+            )
+        })
+        .filter(|(_, rule, ..)| *rule == "unknown-port-name")
+        .collect();
+    let external = json!([{ "kind": "external", "justification": "the port comes with <the> sidecar" }]);
+    let in_source = json!([{ "kind": "inSource", "justification": "injected" }]);
+    assert_eq!(
+        seen,
+        [
+            ("c.yaml", "unknown-port-name", "error", &json!([])),
+            ("a.yaml", "unknown-port-name", "note", &external),
+            ("b.yaml", "unknown-port-name", "note", &in_source),
+        ]
+    );
+    assert!(results.iter().all(|result| result["suppressions"].is_array()), "of all or of none");
+}
+
+#[test]
+fn exempted_findings_in_other_formats() {
+    let junit = lint_exempted("junit");
+    assert_eq!(junit.code, 0);
+    let cases: Vec<&str> = junit.stdout.lines().filter(|line| line.contains("<skipped")).map(str::trim).collect();
+    assert_eq!(
+        cases,
+        [
+            "<skipped message=\"the port comes with &lt;the&gt; sidecar (policy)\" type=\"exempted\">a.yaml:25:15: port &quot;web&quot; is not declared by \
+             this container (declared: http): it never acts</skipped>",
+            "<skipped message=\"injected (annotation)\" type=\"exempted\">b.yaml:26:15: port &quot;web&quot; is not declared by this container (declared: \
+             http): it never acts</skipped>",
+        ]
+    );
+    let html = lint_exempted("html").stdout;
+    assert!(html.contains("By the policy: the port comes with &lt;the&gt; sidecar"), "{html}");
+    assert!(html.contains("By the annotation: injected"), "{html}");
+    assert_eq!(html.matches("<h3>Exempted</h3>").count(), 2);
+    assert_eq!(html.matches("Nothing wrong beyond what is exempted.").count(), 2);
+    assert_eq!(html.matches("<section").count(), html.matches("</section>").count());
+    // They ask nothing of anybody, so no line gets an annotation.
+    assert_eq!(lint_exempted("github").stdout, "2 files, 2 workloads: 2 exempted; 6 values would be filled in\n");
 }

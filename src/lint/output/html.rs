@@ -142,7 +142,7 @@ fn workload(index: &Index<'_>, seen: &Seen, root: Option<&Path>) -> Markup {
         article class=(worst.map_or("clean", Action::name)) {
             h2 { (seen.object) }
             p .place { code { (relative(&seen.file, root)) ":" (seen.line) } }
-            @if findings.is_empty() { p .fine { "Nothing wrong." } }
+            @if findings.is_empty() { p .fine { @if exempted.is_empty() { "Nothing wrong." } @else { "Nothing wrong beyond what is exempted." } } }
             @for found in findings { (finding(found)) }
             @if !exempted.is_empty() { (exemptions(&exempted)) }
             @if !filled.is_empty() {
@@ -191,7 +191,7 @@ fn exemptions(exempted: &[&Allowed]) -> Markup {
                     li {
                         (found.finding.message)
                         p .place { (found.finding.place()) ", line " (found.line) " · " a href=(found.finding.rule.url()) { (found.finding.rule.id) } }
-                        p { "Right here, says the " (by.name()) ": " (reason) }
+                        p { "By the " (by.name()) ": " (reason) }
                     }
                 }
             }
