@@ -114,7 +114,14 @@ fn mismatch(schema: &Json, node: &Node<'_>, path: &str) -> PolicyError {
         (_, Some(number)) => number.to_string(),
         _ => node.describe().to_owned(),
     };
-    PolicyError::at(node.span.start, path, format!("found {found}, expected {}", expectation(schema)))
+    let wanted = expectation(schema);
+    let quoted = wanted.contains("a whole number") && node.as_str().is_some_and(|text| text.parse::<i64>().is_ok());
+    let hint = match path {
+        _ if quoted => ": write it without quotes",
+        "kind" if node.as_str() == Some("ConfigMap") => ": the policy is the text under its `data`",
+        _ => "",
+    };
+    PolicyError::at(node.span.start, path, format!("found {found}, expected {wanted}{hint}"))
 }
 
 /// The values of an enumeration: `enum`, or one `const` for each documented variant.
@@ -137,13 +144,32 @@ fn not_allowed(schema: &Json, allowed: &[&Json], node: &Node<'_>, path: &str) ->
 fn unknown_key(schema: &Json, key: &str, path: &str, at: Pos) -> PolicyError {
     let what = if path == "rules" || path.ends_with("].rules") { "rule" } else { "key" };
     let known = || schema["properties"].as_object().into_iter().flatten().map(|(key, _)| &**key);
-    let hint = match closest(key, known()) {
-        Some(near) => format!(", did you mean `{near}`?"),
-        None if what == "rule" => format!("; {ALL_RULES_HINT}"),
-        None if known().next().is_none() => "; there are none here".to_owned(),
-        None => format!("; known here: {}", known().collect::<Vec<_>>().join(", ")),
+    let deeper = |fits: fn(&Json, &str) -> bool| {
+        let mut properties = schema["properties"].as_object().into_iter().flatten();
+        properties.find(|(_, property)| fits(property, key)).map(|(name, _)| format!(": it belongs under `{name}`"))
+    };
+    let near = closest(key, known());
+    let hint = if path.is_empty() && key == "spec" {
+        ": what stands in it belongs at the top".to_owned()
+    } else if let Some(place) = deeper(has_property).or_else(|| deeper(takes_any_key).filter(|_| near.is_none())) {
+        place
+    } else {
+        match near {
+            Some(near) => format!(", did you mean `{near}`?"),
+            None if what == "rule" => format!("; {ALL_RULES_HINT}"),
+            None if known().next().is_none() => "; there are none here".to_owned(),
+            None => format!("; known here: {}", known().collect::<Vec<_>>().join(", ")),
+        }
     };
     PolicyError::at(at, path, format!("unknown {what} `{key}`{hint}"))
+}
+
+fn has_property(schema: &Json, key: &str) -> bool {
+    schema["properties"].get(key).is_some()
+}
+
+fn takes_any_key(schema: &Json, _: &str) -> bool {
+    schema["additionalProperties"].is_object()
 }
 
 const ALL_RULES_HINT: &str = "`probekeeper rules list` shows all";
