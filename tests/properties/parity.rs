@@ -292,7 +292,7 @@ fn fillable(object: &Value) -> BTreeSet<(String, i64)> {
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| collect(value, &format!("{pointer}/{key}"), into)),
             Value::Array(list) => {
-                list.iter().enumerate().for_each(|(at, value)| collect(value, &format!("{pointer}/{at}"), into))
+                list.iter().enumerate().for_each(|(at, value)| collect(value, &format!("{pointer}/{at}"), into));
             }
             Value::Number(number) => {
                 let leaf = pointer.rsplit('/').next().unwrap_or_default();
