@@ -8,7 +8,7 @@ use probekeeper::pki::issue::development;
 
 use crate::load::{Figures, Plan};
 use crate::start::{Running, first_answer, free_address, product};
-use crate::{proc, review};
+use crate::{handshake, proc, review};
 
 /// How long and how often.
 pub(crate) struct Options {
@@ -43,13 +43,25 @@ struct Sample {
     client_cpu: f64,
 }
 
-/// Measures and prints.
-pub(crate) fn run(options: &Options) {
+/// A folder with an authority and a pair of it.
+fn certificates() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let issued = development(None, SystemTime::now()).unwrap();
     for (name, text) in [("ca.crt", &issued.authority), ("tls.crt", &issued.certificate), ("tls.key", &issued.key)] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
+    folder
+}
+
+/// Measures handshakes alone.
+pub(crate) fn handshakes() {
+    let folder = certificates();
+    handshake::run(folder.path(), &start_product(folder.path()));
+}
+
+/// Measures and prints.
+pub(crate) fn run(options: &Options) {
+    let folder = certificates();
     let bodies = SIZES.map(|size| {
         let body = review::review(size);
         std::fs::write(folder.path().join(format!("{size}.json")), &body).unwrap();
@@ -67,6 +79,7 @@ pub(crate) fn run(options: &Options) {
     let (noop, product) = (start_noop(folder.path()), start_product(folder.path()));
     std::thread::sleep(std::time::Duration::from_millis(500));
     println!("idle resident memory: no-op {} KiB, probekeeper {} KiB", rss(&noop), rss(&product));
+    handshake::run(folder.path(), &product);
     println!(
         "{} rounds of {} s, {} cores shared by server and client",
         options.rounds,

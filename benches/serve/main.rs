@@ -1,7 +1,7 @@
 //! `probekeeper serve` beside a server that does nothing, on loopback: throughput, latency, CPU per request, memory and start.
 //!
-//! `cargo bench --bench serve [-- --quick | --seconds S --rounds N]`, `-- --soak MINUTES [--rate R]` for mixed traffic over a long time, and
-//! `-- --peers [--requests N --rounds N]` for what a real API server sees of both and of a ValidatingAdmissionPolicy. Both servers are processes of their own, with the same TLS stack and the
+//! `cargo bench --bench serve [-- --quick | --seconds S --rounds N]`, `-- --handshakes` for those alone, `-- --soak MINUTES [--rate R]` for mixed traffic
+//! over a long time, and `-- --peers [--requests N --rounds N]` for what a real API server sees of both and of a ValidatingAdmissionPolicy. Both servers are processes of their own, with the same TLS stack and the
 //! same server code; the second one's judge answers a constant. The load client is a third process, so that its CPU time is told apart. All
 //! of them share the machine's cores: throughput and latency say what a client sees, CPU per request what the server itself costs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement that goes wrong ends
@@ -13,6 +13,7 @@ mod cluster;
 #[path = "../../tests/controlplane/command.rs"]
 mod command;
 mod compare;
+mod handshake;
 #[allow(dead_code)]
 #[path = "../../tests/controlplane/http.rs"]
 mod http;
@@ -41,6 +42,7 @@ fn main() {
             requests: value(&arguments, "--requests").unwrap_or(100),
             rounds: value(&arguments, "--rounds").unwrap_or(7),
         }),
+        _ if arguments.iter().any(|argument| argument == "--handshakes") => compare::handshakes(),
         _ if arguments.iter().any(|argument| argument == "--bench") => compare::run(&options(&arguments)),
         // `cargo test --all-targets` builds and starts this too.
         _ => println!("run with: cargo bench --bench serve"),

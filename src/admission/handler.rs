@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock,
-    engine::{Past, decide, defaults, evaluate, patch},
+    engine::{Past, decide, defaults, evaluate_briefly, patch},
     model::{Annotations, Json, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
     policy::{Action, ConfigMapName, OnInternalError, OwnedObjects, Policy, PolicyStore},
 };
@@ -212,7 +212,7 @@ fn validate(
         (Owner::Judged, OwnedObjects::Warn) => true,
         (Owner::Judged, OwnedObjects::Deny) | (Owner::None | Owner::Other, _) => false,
     };
-    let evaluation = evaluate(policy, workload, today);
+    let evaluation = evaluate_briefly(policy, workload, today);
     outcome.rule_errors = evaluation.rule_errors;
     let would_deny = evaluation.findings.iter().any(|finding| finding.action == Action::Deny);
     let mut before = Vec::new();

@@ -19,6 +19,8 @@ const WARNING_RUNES: usize = 256;
 const WARNINGS_RUNES: usize = 4096;
 /// A denial names at most this many problems in full: a message that scrolls away is not read.
 const DENIED_IN_FULL: usize = 8;
+/// An answer without its texts is a little smaller.
+const USUAL_BYTES: usize = 320;
 /// An audit annotation names at most this many findings: audit events are stored for long.
 const AUDITED: usize = 32;
 
@@ -91,8 +93,14 @@ impl<'r> Response<'r> {
 
     /// The body.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let texts = self.patch.as_ref().map_or(0, String::len)
+            + self.warnings.iter().map(String::len).sum::<usize>()
+            + self.status.as_ref().map_or(0, |status| status.message.len())
+            + self.audit_annotations.as_ref().map_or(0, |audit| audit.findings.len() + audit.exempted.len() + audit.filled.len());
+        let mut body = Vec::with_capacity(USUAL_BYTES + texts);
         // Strings and booleans always serialise.
-        serde_json::to_vec(&Envelope { api_version: API_VERSION, kind: KIND, response: self }).unwrap_or_default()
+        let written = serde_json::to_writer(&mut body, &Envelope { api_version: API_VERSION, kind: KIND, response: self });
+        written.map(|()| body).unwrap_or_default()
     }
 }
 
@@ -193,10 +201,11 @@ fn cut(line: &str) -> String {
 
 /// `rule=action` with its place, for the audit log.
 pub(super) fn audited(verdict: &Verdict) -> String {
-    let mut text = String::new();
+    let mut text = String::with_capacity(64 * verdict.judged.len().min(AUDITED));
     for (at, Judged { finding, .. }) in verdict.judged.iter().take(AUDITED).enumerate() {
-        let separator = if at > 0 { ", " } else { "" };
-        let _ = write!(text, "{separator}{}={}", finding.rule.id, finding.action);
+        for part in [if at > 0 { ", " } else { "" }, finding.rule.id, "=", finding.action.name()] {
+            text.push_str(part);
+        }
         place(&mut text, finding);
     }
     and_more(&mut text, verdict.judged.len());
@@ -223,10 +232,12 @@ pub(super) fn audited_exemptions(exempted: &[Exempted]) -> String {
 
 fn place(text: &mut String, finding: &Finding) {
     if let Some(container) = &finding.container {
-        let _ = write!(text, " {container}");
+        text.push(' ');
+        text.push_str(container);
     }
     if let Some(probe) = finding.probe {
-        let _ = write!(text, "/{}", probe.field());
+        text.push('/');
+        text.push_str(probe.field());
     }
 }
 

@@ -59,11 +59,20 @@ pub fn evaluate(policy: &Policy, workload: &Workload<'_>, today: Date) -> Evalua
 
 /// Judges an object and what is known of the objects around it. A panic in a rule is caught and named; the others still count.
 pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Around<'_>>, today: Date) -> Evaluation {
+    judge(policy, workload, around, today, Findings::default())
+}
+
+/// As [`evaluate`], for an answer in which findings that are only counted are named and nothing more: they have no texts.
+pub fn evaluate_briefly(policy: &Policy, workload: &Workload<'_>, today: Date) -> Evaluation {
+    judge(policy, workload, None, today, Findings::brief())
+}
+
+fn judge(policy: &Policy, workload: &Workload<'_>, around: Option<Around<'_>>, today: Date, out: Findings) -> Evaluation {
     let scope = policy.scope(workload);
     let allows = Allow::of(workload);
     let forbidden = forbidden(&scope, workload, &allows);
     let cx = Context { workload, around, forbidden: &forbidden };
-    let (mut findings, rule_errors) = raw_findings(&scope, &cx);
+    let (mut findings, rule_errors) = raw_findings(&scope, &cx, out);
     if findings.is_empty() {
         return Evaluation { rule_errors, ..Evaluation::default() };
     }
@@ -73,7 +82,9 @@ pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Arou
         workload.containers.iter().position(|container| Some(&*container.name) == finding.container.as_deref())
     };
     // Stable: within a probe the catalogue's order stays.
-    findings.sort_by_cached_key(|finding| (position(finding), finding.probe));
+    if findings.len() > 1 {
+        findings.sort_by_cached_key(|finding| (position(finding), finding.probe));
+    }
     let exempted = Exempting { policy, scope: &scope, workload, allows: &allows }.take_out_of(&mut findings, today);
     Evaluation { findings, exempted, rule_errors }
 }
@@ -82,12 +93,11 @@ pub fn evaluate_in(policy: &Policy, workload: &Workload<'_>, around: Option<Arou
 pub(super) fn raw_findings_of(policy: &Policy, workload: &Workload<'_>) -> (Vec<Finding>, Vec<&'static str>) {
     let scope = policy.scope(workload);
     let forbidden = forbidden(&scope, workload, &Allow::of(workload));
-    raw_findings(&scope, &Context { workload, around: None, forbidden: &forbidden })
+    raw_findings(&scope, &Context { workload, around: None, forbidden: &forbidden }, Findings::brief())
 }
 
 /// Runs every rule that is on, in the order of the catalogue.
-fn raw_findings(scope: &Scope<'_>, cx: &Context<'_>) -> (Vec<Finding>, Vec<&'static str>) {
-    let mut out = Findings::default();
+fn raw_findings(scope: &Scope<'_>, cx: &Context<'_>, mut out: Findings) -> (Vec<Finding>, Vec<&'static str>) {
     let mut rule_errors = Vec::new();
     scope.each_run(|run| {
         out.next_rule(run.def, run.action);

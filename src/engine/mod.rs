@@ -7,5 +7,5 @@ pub mod patch;
 mod verdict;
 
 pub use before::findings_before;
-pub use evaluate::{Evaluation, Exempted, ExemptedBy, evaluate, evaluate_in};
+pub use evaluate::{Evaluation, Exempted, ExemptedBy, evaluate, evaluate_briefly, evaluate_in};
 pub use verdict::{Demotion, Judged, Past, Verdict, decide};

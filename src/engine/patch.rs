@@ -1,17 +1,9 @@
 //! Leaf operations, and the proof that they apply: a patch that does not apply is an error to the user even with `failurePolicy: Ignore` (H6).
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Write as _},
-};
-
-use serde::{
-    Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use std::{borrow::Cow, fmt::Write as _};
 
 use super::defaults::{Addition, PRE_STOP, Plan, STARTUP};
-use crate::model::{Record, Text, Workload, at_pointer};
+use crate::model::{Read, Reader, Record, Workload, at_pointer};
 
 /// One RFC 6902 operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,9 +135,8 @@ pub fn applies(object: &str, operations: &[Operation]) -> bool {
         })
         .collect();
     let mut found = vec![Found::Missing; operations.len()];
-    let wanted = tokens.iter().enumerate().map(|(at, path)| (at, &path[..])).collect();
-    let mut deserializer = serde_json::Deserializer::from_str(object);
-    if (Follow { wanted, found: &mut found }).deserialize(&mut deserializer).is_err() {
+    let wanted: Vec<_> = tokens.iter().enumerate().map(|(at, path)| (at, &path[..])).collect();
+    if Reader::whole(object, |reader| follow(reader, &wanted, &mut found)).is_err() {
         return false;
     }
     operations.iter().zip(&found).all(|(operation, found)| match (operation.replace, found) {
@@ -161,98 +152,34 @@ enum Found {
     Other,
 }
 
+type Wanted<'p> = (usize, &'p [Cow<'p, str>]);
+
 /// Walks down only those paths that somebody asked for; everything else is skipped.
-struct Follow<'f, 'p> {
-    wanted: Vec<(usize, &'p [Cow<'p, str>])>,
-    found: &'f mut [Found],
-}
-
-impl Follow<'_, '_> {
-    fn arrive(&mut self, what: Found) {
-        for (at, path) in &self.wanted {
-            if path.is_empty() {
-                self.found[*at] = what;
-            }
+fn follow(reader: &mut Reader<'_>, wanted: &[Wanted<'_>], found: &mut [Found]) -> Read<()> {
+    let kind = reader.peek();
+    let what = if kind == Some(b'{') { Found::Object } else { Found::Other };
+    for (at, _) in wanted.iter().filter(|(_, path)| path.is_empty()) {
+        found[*at] = what;
+    }
+    let mut step = |reader: &mut Reader<'_>, wanted: Vec<Wanted<'_>>| {
+        if wanted.is_empty() { reader.skip() } else { follow(reader, &wanted, found) }
+    };
+    match kind {
+        _ if wanted.iter().all(|(_, path)| path.is_empty()) => reader.skip(),
+        Some(b'{') => reader.entries(|reader, key| step(reader, below(wanted, |token| *token == *key))),
+        Some(b'[') => {
+            let mut index = 0_usize;
+            reader.items(|reader| {
+                let wanted = below(wanted, |token| token.parse() == Ok(index));
+                index += 1;
+                step(reader, wanted)
+            })
         }
+        _ => reader.skip(),
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Follow<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Follow<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        self.arrive(Found::Object);
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            let wanted = below(&self.wanted, |token| *token == *key);
-            if wanted.is_empty() {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                map.next_value_seed(Follow { wanted, found: self.found })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        self.arrive(Found::Other);
-        for index in 0_usize.. {
-            let wanted = below(&self.wanted, |token| token.parse() == Ok(index));
-            let more = if wanted.is_empty() {
-                seq.next_element::<IgnoredAny>()?.is_some()
-            } else {
-                seq.next_element_seed(Follow { wanted, found: self.found })?.is_some()
-            };
-            if !more {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_bool<E>(mut self, _: bool) -> Result<(), E> {
-        self.arrive(Found::Other);
-        Ok(())
-    }
-
-    fn visit_i64<E>(mut self, _: i64) -> Result<(), E> {
-        self.arrive(Found::Other);
-        Ok(())
-    }
-
-    fn visit_u64<E>(mut self, _: u64) -> Result<(), E> {
-        self.arrive(Found::Other);
-        Ok(())
-    }
-
-    fn visit_f64<E>(mut self, _: f64) -> Result<(), E> {
-        self.arrive(Found::Other);
-        Ok(())
-    }
-
-    fn visit_str<E>(mut self, _: &str) -> Result<(), E> {
-        self.arrive(Found::Other);
-        Ok(())
-    }
-
-    fn visit_unit<E>(mut self) -> Result<(), E> {
-        self.arrive(Found::Other);
-        Ok(())
-    }
-}
-
-fn below<'p>(wanted: &[(usize, &'p [Cow<'p, str>])], matches: impl Fn(&str) -> bool) -> Vec<(usize, &'p [Cow<'p, str>])> {
+fn below<'p>(wanted: &[Wanted<'p>], matches: impl Fn(&str) -> bool) -> Vec<Wanted<'p>> {
     wanted
         .iter()
         .filter(|(_, path)| path.first().is_some_and(|token| matches(token)))

@@ -7,6 +7,10 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{Container, Json, Kind, Kinds, Leaf, Metadata, Probe, ProbeKind, Record, Text, Workload, decode::nullable};
+use super::{
+    json::{Read, Reader, unescaped},
+    read::{members, optional, raw, text},
+};
 
 /// Who a leaf's value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +70,7 @@ impl WitnessTexts {
 
 fn unescape(metadata: &Metadata<'_>) -> Option<String> {
     let raw = metadata.annotations.as_ref()?.last_applied?;
-    serde_json::from_str(raw.get()).ok()
+    unescaped(raw.get())
 }
 
 impl<'w> Witnesses<'w> {
@@ -352,7 +356,9 @@ impl Ownership<'_> {
 /// `Update` entries are read only when an `Apply` entry exists: alone they list the API server's defaults too and prove nothing.
 /// `pod` is the pointer to the pod spec of a custom kind.
 fn ownerships<'w>(raw: Json<'w>, pod: Option<&str>) -> (Vec<Ownership<'w>>, Vec<Ownership<'w>>) {
-    let Ok(entries) = serde_json::from_str::<Vec<Entry<'_>>>(raw.get()) else { return Default::default() };
+    let Ok(entries) = Reader::whole(raw.get(), entries).or_else(|_| serde_json::from_str::<Vec<Entry<'_>>>(raw.get())) else {
+        return Default::default();
+    };
     if !entries.iter().any(Entry::is_apply) {
         return Default::default();
     }
@@ -368,7 +374,22 @@ fn ownerships<'w>(raw: Json<'w>, pod: Option<&str>) -> (Vec<Ownership<'w>>, Vec<
     (applied, updated)
 }
 
-#[derive(Deserialize)]
+fn entries<'w>(reader: &mut Reader<'w>) -> Read<Vec<Entry<'w>>> {
+    let mut entries = Vec::new();
+    reader.items(|reader| {
+        let mut entry = Entry::default();
+        members!(reader, entry, {
+            "operation" => operation: optional(text),
+            "subresource" => subresource: optional(text),
+            "fieldsV1" => fields_v1: optional(raw),
+        });
+        entries.push(entry);
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'w> {
     #[serde(borrow, default)]

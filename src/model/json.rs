@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
                 self.at = start - 1;
                 self.skip_string()?;
                 let quoted = self.text.get(start - 1..self.at).ok_or(Strange)?;
-                serde_json::from_str(quoted).map_err(|_| Strange)
+                unescaped(quoted).map(|text| Text(text.into())).ok_or(Strange)
             }
             _ => Err(Strange),
         }
@@ -344,6 +344,35 @@ impl<'a> Reader<'a> {
             digits(self)?;
         }
         Ok(())
+    }
+}
+
+/// The text of a JSON string, which stands in quotes.
+pub(crate) fn unescaped(quoted: &str) -> Option<String> {
+    let mut rest = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    let mut text = String::with_capacity(rest.len());
+    loop {
+        let length = plain(rest.as_bytes());
+        text.push_str(rest.get(..length)?);
+        let mut next = rest.as_bytes().get(length..)?.iter();
+        let escaped = match (next.next(), next.next()) {
+            (None, _) => return Some(text),
+            (Some(b'\\'), Some(escaped)) => match escaped {
+                b'"' => '"',
+                b'\\' => '\\',
+                b'/' => '/',
+                b'n' => '\n',
+                b't' => '\t',
+                b'r' => '\r',
+                b'b' => '\u{8}',
+                b'f' => '\u{c}',
+                // Numbers of characters, in pairs perhaps, are seldom.
+                _ => return serde_json::from_str(quoted).ok(),
+            },
+            _ => return None,
+        };
+        text.push(escaped);
+        rest = rest.get(length + 2..)?;
     }
 }
 

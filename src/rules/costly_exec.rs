@@ -44,11 +44,13 @@ impl Rule for CostlyExec {
                 };
                 let program: String = program.chars().take(40).collect();
                 let period = probe.timing().period;
-                let message = format!("{} runs {program} every {period} s, which {cost}", kind.word());
-                let help = format!(
-                    "{}:\n  httpGet:      # or tcpSocket, grpc: ask the server itself\n    path: ...\n    port: ...",
-                    kind.field()
-                );
+                let message = || format!("{} runs {program} every {period} s, which {cost}", kind.word());
+                let help = || {
+                    format!(
+                        "{}:\n  httpGet:      # or tcpSocket, grpc: ask the server itself\n    path: ...\n    port: ...",
+                        kind.field()
+                    )
+                };
                 out.probe(cx, container, kind, "exec/command", message, help);
             }
         }

@@ -43,13 +43,15 @@ impl Rule for DefaultTimeout {
                 if timing.timeout != 1 || matches!(probe.handler(), Some(Handler::TcpSocket(_)) | None) {
                     continue;
                 }
-                let message = format!("{} has 1 s to answer, Kubernetes' default", kind.word());
-                let help = format!(
-                    "{}:\n  periodSeconds: {}\n  timeoutSeconds: {}",
-                    kind.field(),
-                    timing.period.max(3),
-                    timing.period.clamp(3, 5)
-                );
+                let message = || format!("{} has 1 s to answer, Kubernetes' default", kind.word());
+                let help = || {
+                    format!(
+                        "{}:\n  periodSeconds: {}\n  timeoutSeconds: {}",
+                        kind.field(),
+                        timing.period.max(3),
+                        timing.period.clamp(3, 5)
+                    )
+                };
                 out.probe(cx, container, kind, "timeoutSeconds", message, help);
             }
         }

@@ -108,11 +108,37 @@ impl Finding {
     }
 }
 
+/// A text, or how to write it: rules that are only counted give the latter, and where nobody reads their findings it is not written.
+pub trait Words {
+    /// The text.
+    fn words(self) -> String;
+}
+
+impl Words for String {
+    fn words(self) -> String {
+        self
+    }
+}
+
+impl Words for &str {
+    fn words(self) -> String {
+        self.to_owned()
+    }
+}
+
+impl<F: FnOnce() -> String> Words for F {
+    fn words(self) -> String {
+        self()
+    }
+}
+
 /// Collects the findings of one rule after another.
 #[derive(Debug)]
 pub struct Findings {
     rule: &'static RuleDef,
     action: Action,
+    /// Whether nobody reads what is only counted.
+    brief: bool,
     list: Vec<Finding>,
 }
 
@@ -126,7 +152,12 @@ impl Default for Findings {
 impl Findings {
     /// An empty collection for a rule and the action that policy gives it.
     pub fn new(rule: &'static RuleDef, action: Action) -> Self {
-        Self { rule, action, list: Vec::new() }
+        Self { rule, action, brief: false, list: Vec::new() }
+    }
+
+    /// An empty collection in which findings that are only counted (action `audit`) have no texts, pointers and rewrites.
+    pub fn brief() -> Self {
+        Self { brief: true, ..Self::default() }
     }
 
     /// Goes on to the next rule.
@@ -171,14 +202,10 @@ impl Findings {
         container: &Container<'_>,
         kind: ProbeKind,
         at: &str,
-        message: String,
-        help: String,
+        message: impl Words,
+        help: impl Words,
     ) -> &mut Finding {
-        let mut pointer = cx.workload.probe_pointer(container, kind);
-        if !at.is_empty() {
-            pointer.push('/');
-            pointer.push_str(at);
-        }
+        let pointer = || below(cx.workload.probe_pointer(container, kind), at);
         self.push(Some(container), Some(kind), pointer, message, help)
     }
 
@@ -188,19 +215,15 @@ impl Findings {
         cx: &Context<'_>,
         container: &Container<'_>,
         at: &str,
-        message: String,
-        help: String,
+        message: impl Words,
+        help: impl Words,
     ) -> &mut Finding {
-        let mut pointer = cx.workload.container_pointer(container);
-        if !at.is_empty() {
-            pointer.push('/');
-            pointer.push_str(at);
-        }
+        let pointer = || below(cx.workload.container_pointer(container), at);
         self.push(Some(container), None, pointer, message, help)
     }
 
     /// Reports something about the pod as a whole. `pointer` is absolute.
-    pub fn pod(&mut self, pointer: String, message: String, help: String) -> &mut Finding {
+    pub fn pod(&mut self, pointer: impl Words, message: impl Words, help: impl Words) -> &mut Finding {
         self.push(None, None, pointer, message, help)
     }
 
@@ -208,11 +231,16 @@ impl Findings {
         &mut self,
         container: Option<&Container<'_>>,
         probe: Option<ProbeKind>,
-        pointer: String,
-        message: String,
-        help: String,
+        pointer: impl Words,
+        message: impl Words,
+        help: impl Words,
     ) -> &mut Finding {
         let at = self.list.len();
+        let (pointer, message, help) = if self.brief && self.action == Action::Audit {
+            Default::default()
+        } else {
+            (pointer.words(), message.words(), help.words())
+        };
         self.list.push(Finding {
             rule: self.rule,
             action: self.action,
@@ -228,6 +256,14 @@ impl Findings {
         });
         &mut self.list[at]
     }
+}
+
+fn below(mut pointer: String, at: &str) -> String {
+    if !at.is_empty() {
+        pointer.push('/');
+        pointer.push_str(at);
+    }
+    pointer
 }
 
 /// A name cut to at most `runes` characters: names of 253 are allowed, messages of that length are not read.

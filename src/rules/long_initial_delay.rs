@@ -55,11 +55,13 @@ impl Rule for LongInitialDelay {
                 if delay < limit || cx.workload.is_filled(container, kind, Leaf::InitialDelaySeconds) {
                     continue;
                 }
-                let message = format!("{} first runs after {delay} s, however soon the container is up", kind.word());
+                let message = || format!("{} first runs after {delay} s, however soon the container is up", kind.word());
                 let threshold = delay.saturating_add(4) / 5 + 1;
-                let help = format!(
-                    "startupProbe:              # with the handler of this probe, and without its delay\n  periodSeconds: 5\n  failureThreshold: {threshold}"
-                );
+                let help = || {
+                    format!(
+                        "startupProbe:              # with the handler of this probe, and without its delay\n  periodSeconds: 5\n  failureThreshold: {threshold}"
+                    )
+                };
                 out.probe(cx, container, kind, "initialDelaySeconds", message, help).badness(delay);
             }
         }

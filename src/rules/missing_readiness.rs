@@ -45,15 +45,20 @@ impl Rule for MissingReadiness {
             if container.probe(ProbeKind::Readiness).is_some() {
                 continue;
             }
-            let (message, port) = match (container.serving_port(), served_by(cx, container)) {
-                (Some(port), _) => (format!("serves on port {port}, but has no readiness probe"), port),
-                (None, Some((service, port))) => {
-                    (format!("Service \"{}\" sends it requests, but it has no readiness probe", shorten(&service.name, 63)), port)
-                }
+            let (service, port) = match (container.serving_port(), served_by(cx, container)) {
+                (Some(port), _) => (None, port),
+                (None, Some((service, port))) => (Some(service), port),
                 (None, None) => continue,
             };
-            let help =
-                format!("readinessProbe:\n  httpGet:            # or tcpSocket, grpc, exec\n    path: /ready\n    port: {port}");
+            let message = || match service {
+                None => format!("serves on port {port}, but has no readiness probe"),
+                Some(service) => {
+                    format!("Service \"{}\" sends it requests, but it has no readiness probe", shorten(&service.name, 63))
+                }
+            };
+            let help = || {
+                format!("readinessProbe:\n  httpGet:            # or tcpSocket, grpc, exec\n    path: /ready\n    port: {port}")
+            };
             out.container(cx, container, "", message, help);
         }
     }

@@ -68,7 +68,7 @@ mod unusable_path;
 pub use allow::Allow;
 pub use declare::{Built, Rule, RuleDef};
 use finding::shorten;
-pub use finding::{Context, Finding, Findings};
+pub use finding::{Context, Finding, Findings, Words};
 pub(crate) use unusable_path::is_requested_as_written;
 
 /// Every rule, in the order of documentation: first what cannot work, then what causes outages, then what is careless.

@@ -42,8 +42,8 @@ impl Rule for NoProbes {
             if container.has_probe() {
                 continue;
             }
-            let help = "readinessProbe:\n  httpGet:            # or tcpSocket, grpc, exec\n    path: /ready".to_owned();
-            out.container(cx, container, "", "runs on without any probe".to_owned(), help);
+            let help = "readinessProbe:\n  httpGet:            # or tcpSocket, grpc, exec\n    path: /ready";
+            out.container(cx, container, "", "runs on without any probe", help);
         }
     }
 }

@@ -48,8 +48,8 @@ impl Rule for SingleFailureReadiness {
                 continue;
             }
             let message =
-                format!("one answer that takes more than {} s makes the pod unready (failureThreshold 1)", timing.timeout);
-            let help = "readinessProbe:\n  failureThreshold: 3   # or a timeoutSeconds of 3 or more".to_owned();
+                || format!("one answer that takes more than {} s makes the pod unready (failureThreshold 1)", timing.timeout);
+            let help = "readinessProbe:\n  failureThreshold: 3   # or a timeoutSeconds of 3 or more";
             out.probe(cx, container, kind, "failureThreshold", message, help).badness(-timing.timeout);
         }
     }

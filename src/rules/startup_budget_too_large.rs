@@ -50,9 +50,9 @@ impl Rule for StartupBudgetTooLarge {
             if budget <= most {
                 continue;
             }
-            let message = format!("startup waits for up to {budget} s; a hang at start stays that long");
+            let message = || format!("startup waits for up to {budget} s; a hang at start stays that long");
             let threshold = (most.saturating_sub(timing.initial_delay) / timing.period.max(1)).max(1);
-            let help = format!("startupProbe:\n  failureThreshold: {threshold}   # or fewer; {most} s at most");
+            let help = || format!("startupProbe:\n  failureThreshold: {threshold}   # or fewer; {most} s at most");
             out.probe(cx, container, kind, "", message, help).badness(budget);
         }
     }
