@@ -223,7 +223,7 @@ fn register_policies(namespace: &Namespace) {
 /// A Deployment with nothing wrong, of at least so many bytes.
 fn padded(containers: usize, size: usize) -> Value {
     let probe = json!({ "httpGet": { "path": "/livez", "port": "http" }, "timeoutSeconds": 5, "periodSeconds": 10, "failureThreshold": 6 });
-    let settings = (0..).find(|settings| deployment(containers, *settings, &probe).to_string().len() >= size);
+    let settings = (0..size).find(|settings| deployment(containers, *settings, &probe).to_string().len() >= size);
     deployment(containers, settings.unwrap_or_default(), &probe)
 }
 
