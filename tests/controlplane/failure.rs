@@ -45,7 +45,7 @@ fn a_webhook_that_is_asked_to_end_loses_no_request() {
     let mut webhook = Webhook::start_with(&namespace, None, FailurePolicy::Fail);
     namespace.kubectl_with(APPLY, &deployment(&flask())).ok();
     let code = webhook.terminate(|| {
-        // Well within the drain delay: the API server's open connection is answered, and so are new ones.
+        // Within the drain delay, also where kubectl takes a second or more: the API server's open connection is answered, and so are new ones.
         for n in 0..8 {
             let mut change = flask();
             change["image"] = json!(format!("registry.example/app:{n}"));

@@ -154,7 +154,7 @@ impl Server {
             "exec 3<&0; \"$@\" < /dev/null 3<&- > /dev/null & echo $!; { cat <&3; kill -KILL $!; } > /dev/null 2>&1 & wait %1";
         let mut command = Command::new("bash");
         command.args(["-c", guard, "guard", env!("CARGO_BIN_EXE_probekeeper"), "serve"]);
-        command.args(["--listen", listen, "--ops-listen", &ops, "--log-format", "json", "--drain-delay", "2s"]);
+        command.args(["--listen", listen, "--ops-listen", &ops, "--log-format", "json", "--drain-delay", "15s"]);
         command.args(flags).env("KUBECONFIG", kubeconfig);
         let mut guard = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::from(log)).spawn().expect("bash");
         let mut pid = String::new();
