@@ -241,7 +241,7 @@ fn deployment(containers: usize, settings: usize, liveness: &Value) -> Value {
             "ports": [{ "name": name, "containerPort": 8080 + at }],
             "livenessProbe": liveness,
             "readinessProbe": { "httpGet": { "path": "/readyz", "port": name }, "timeoutSeconds": 3, "periodSeconds": 5, "failureThreshold": 3 },
-            "startupProbe": { "httpGet": { "path": "/livez", "port": name }, "timeoutSeconds": 3, "periodSeconds": 2, "failureThreshold": 30 },
+            "startupProbe": { "httpGet": { "path": "/livez", "port": name }, "timeoutSeconds": 2, "periodSeconds": 2, "failureThreshold": 30 },
             "lifecycle": { "preStop": { "sleep": { "seconds": 5 } } },
         })
     };
