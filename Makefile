@@ -114,7 +114,7 @@ fuzz: need-cargo $(CARGO_FUZZ) ## every fuzz target for FUZZ_SECONDS (60); finds
 	@for target in $(FUZZ_TARGETS); do \
 		printf '\n==> fuzz %s for %s s\n' "$$target" "$(FUZZ_SECONDS)"; \
 		PATH="$(dir $(CARGO_FUZZ)):$$PATH" $(CARGO) fuzz run --sanitizer none "$$target" -- \
-			-dict=fuzz/words.dict -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=20 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1; \
+			-dict=fuzz/words.dict -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=120 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1; \
 	done
 
 .PHONY: clean
