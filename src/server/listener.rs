@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::BufReader;
+use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -40,6 +40,9 @@ const LINGER: Duration = Duration::from_millis(250);
 /// a call, writes at once, and a Go client that finds a fresh connection ended does not try another, as it does with a kept one to which it had not
 /// written. A second leaves it time on a crowded machine.
 const FIRST_LINGER: Duration = Duration::from_secs(1);
+
+/// How much is read from a client that has been refused in its handshake: a request of usual size.
+const MOST_UNHEARD: u64 = 256 << 10;
 
 /// How long the accept loop waits after an error that the next call would meet again, as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -245,7 +248,10 @@ impl<J: Judge> Task<J> {
 
 impl<J: Judge> Task<J> {
     /// Waits for the end of the TLS handshake.
-    async fn handshake<S>(&self, handshake: impl Future<Output = io::Result<S>>) -> Result<S, Cut> {
+    async fn handshake<S, T: AsyncBufRead + AsyncWrite + Unpin>(
+        &self,
+        handshake: impl Future<Output = Result<S, (io::Error, T)>>,
+    ) -> Result<S, Cut> {
         let Self { server, connection } = self;
         let mut handshake = pin!(handshake);
         let mut alarm = pin!(sleep_until(Instant::now() + server.limits.handshake));
@@ -253,11 +259,19 @@ impl<J: Judge> Task<J> {
         loop {
             tokio::select! {
                 biased;
-                accepted = handshake.as_mut() => return accepted.map_err(|error| {
+                accepted = handshake.as_mut() => {
+                    let (error, stream) = match accepted {
+                        Ok(stream) => return Ok(stream),
+                        Err(failed) => failed,
+                    };
                     server.metrics.handshake(if clients::is_refusal(&error) { "client_refused" } else { "failed" });
                     tracing::debug!(%error, "TLS handshake failed");
-                    Cut::HandshakeFailed
-                }),
+                    tokio::select! {
+                        () = hear_out(stream) => {}
+                        _ = connection.told_to_close() => {}
+                    }
+                    return Err(Cut::HandshakeFailed);
+                }
                 cut = connection.told_to_close(), if !ending => {
                     if cut == Cut::Evicted {
                         return Err(cut);
@@ -276,6 +290,16 @@ impl<J: Judge> Task<J> {
             }
         }
     }
+}
+
+/// Ends a connection on which a last word has been sent. What the client still sends is read and dropped for a moment: closed before that, the kernel
+/// answers it with a reset, and the client may never read why it was refused. A TLS 1.3 client sends its request before it learns of it.
+async fn hear_out(mut stream: impl AsyncBufRead + AsyncWrite + Unpin) {
+    let rest = async {
+        stream.shutdown().await?;
+        tokio::io::copy_buf(&mut stream.take(MOST_UNHEARD), &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 impl<J: Judge> Drop for Task<J> {

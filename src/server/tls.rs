@@ -324,11 +324,12 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
+    /// With the error of a failed handshake comes the stream, on which the client has been told of it.
     pub(super) fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
-    ) -> impl Future<Output = io::Result<TlsStream<S>>> + use<S> {
-        self.inner.accept(stream)
+    ) -> impl Future<Output = Result<TlsStream<S>, (io::Error, S)>> + use<S> {
+        self.inner.accept(stream).into_fallible()
     }
 }
 

@@ -76,9 +76,8 @@ fn config(process: &Process, shown: Option<&Shown>, versions: &[&'static Support
 async fn ask(process: &Process, config: &Arc<ClientConfig>) -> Result<String, String> {
     let mut client = Client::connect_to(process.listen, ClientConfig::clone(config)).await.map_err(|error| error.to_string())?;
     let request = post_head("/validate", REVIEW.len()) + REVIEW;
-    // What was refused may be closed before all of it is sent; why is still to be read.
-    let _ = client.stream.write_all(request.as_bytes()).await;
-    let _ = client.stream.flush().await;
+    client.stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
+    client.stream.flush().await.map_err(|error| error.to_string())?;
     let mut answer = [0; 15];
     client.stream.read_exact(&mut answer).await.map_err(|error| error.to_string())?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -125,6 +124,27 @@ async fn only_the_named_subjects_of_the_ca_are_let_in() {
         }
     }
     process.counted(&format!("probekeeper_tls_handshakes_total{{result=\"client_refused\"}} {refused}")).await;
+}
+
+/// A reset instead would leave it to chance whether the client ever reads the alert.
+#[tokio::test]
+async fn whoever_is_refused_can_send_all_of_the_request_and_is_told_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("client-ca.crt");
+    std::fs::write(&file, Authority::new("first").pem).unwrap();
+    let process = Process::start(folder.path(), &["--client-ca", file.to_str().unwrap()]).await;
+    let config = config(&process, None, &[&version::TLS13]);
+    let request = post_head("/validate", 200_000) + &" ".repeat(200_000);
+    for _ in 0..20 {
+        let mut client = Client::connect_to(process.listen, ClientConfig::clone(&config)).await.unwrap();
+        for part in request.as_bytes().chunks(20_000) {
+            client.stream.write_all(part).await.unwrap();
+            client.stream.flush().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let told = client.stream.read_u8().await.unwrap_err();
+        assert_eq!(Err(told.to_string()), alert("CertificateRequired"));
+    }
 }
 
 #[tokio::test]
