@@ -2,14 +2,14 @@
 
 use serde::Deserialize;
 
-use crate::model::{Json, Object, Read, Reader, Text, members, object, optional, raw, text};
+use crate::model::{Json, Object, Read, Reader, Text, members, object, optional, raw, reading, text};
 
 /// The only version and kind that is spoken.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
 pub(super) const KIND: &str = "AdmissionReview";
 
 /// A review whose object is decoded in the same pass.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Review<'a, O> {
     #[serde(borrow, default)]
@@ -21,7 +21,7 @@ pub(super) struct Review<'a, O> {
 }
 
 /// What the API server asks.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request<'a, O> {
     #[serde(borrow, default)]
@@ -65,14 +65,14 @@ impl<'a, O> Request<'a, O> {
 impl<'a> Decoded<'a> {
     /// Reads a plain review; `None`: it is left to serde_json, which accepts it or says what is wrong.
     pub(super) fn read(json: &'a str) -> Option<Self> {
-        Reader::whole(json, review).ok()
+        Reader::whole(json, reading(review)).ok()
     }
 
     /// The same, and the places of all values that were skipped.
     #[cfg(test)]
     fn read_noting(json: &'a str, skipped: &mut Vec<std::ops::Range<usize>>) -> Option<Self> {
         let noting = |reader: &mut Reader<'a>| {
-            let review = review(reader);
+            let review = reading(review)(reader);
             skipped.append(&mut reader.skipped);
             review
         };
@@ -80,46 +80,34 @@ impl<'a> Decoded<'a> {
     }
 }
 
-fn review<'a>(reader: &mut Reader<'a>) -> Read<Decoded<'a>> {
-    let mut review = Review { api_version: None, kind: None, request: None };
-    members!(reader, review, {
+fn review<'a>(reader: &mut Reader<'a>, into: &mut Decoded<'a>) -> Read<()> {
+    members!(reader, into, {
         "apiVersion" => api_version: optional(text),
         "kind" => kind: optional(text),
         "request" => request: optional(request),
     });
-    Ok(review)
+    Ok(())
 }
 
-fn request<'a>(reader: &mut Reader<'a>) -> Read<Request<'a, Object<'a>>> {
-    let mut request = Request {
-        uid: None,
-        sub_resource: None,
-        operation: None,
-        name: None,
-        namespace: None,
-        object: None,
-        old_object: None,
-        options: None,
-        object_text: None,
-    };
+fn request<'a>(reader: &mut Reader<'a>, into: &mut Request<'a, Object<'a>>) -> Read<()> {
     let mut object_text = None;
-    members!(reader, request, {
+    members!(reader, into, {
         "uid" => uid: optional(text),
         "subResource" => sub_resource: optional(text),
         "operation" => operation: optional(text),
         "name" => name: optional(text),
         "namespace" => namespace: optional(text),
-        "object" => object: |reader: &mut Reader<'a>| {
+        "object" => object: |reader: &mut Reader<'a>, into: &mut Option<Object<'a>>| {
             let place = reader.place();
-            let object = optional(object)(reader)?;
-            object_text = object.is_some().then(|| reader.since(place));
-            Ok(object)
+            optional(object)(reader, into)?;
+            object_text = into.is_some().then(|| reader.since(place));
+            Ok(())
         },
-        "oldObject" => old_object: optional(raw),
-        "options" => options: optional(raw),
+        "oldObject" => old_object: raw,
+        "options" => options: raw,
     });
-    request.object_text = object_text;
-    Ok(request)
+    into.object_text = object_text;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use jiff::civil::Date;
 use crate::{
     graph::Around,
     model::{ProbeKind, Workload},
-    policy::{Exemption, Part, Policy, Scope, part_of},
-    rules::{self, Allow, Context, Finding, Findings, RuleDef},
+    policy::{Exemption, Part, Policy, Run, Scope, part_of},
+    rules::{self, Allow, Context, Finding, Findings, Parts, RuleDef},
 };
 
 /// What the rules of a policy say about a workload.
@@ -99,7 +99,12 @@ pub(super) fn raw_findings_of(policy: &Policy, workload: &Workload<'_>) -> (Vec<
 /// Runs every rule that is on, in the order of the catalogue.
 fn raw_findings(scope: &Scope<'_>, cx: &Context<'_>, mut out: Findings) -> (Vec<Finding>, Vec<&'static str>) {
     let mut rule_errors = Vec::new();
+    let has = Parts::of(cx);
     scope.each_run(|run| {
+        if !run.needs.met(has) {
+            debug_assert!(is_silent(run, cx), "{} has something to say without what it needs", run.def.id);
+            return;
+        }
         out.next_rule(run.def, run.action);
         let before = out.len();
         // A rule holds no state across calls, and what it pushed before it panicked is cut off again.
@@ -114,6 +119,12 @@ fn raw_findings(scope: &Scope<'_>, cx: &Context<'_>, mut out: Findings) -> (Vec<
         }
     });
     (out.into_vec(), rule_errors)
+}
+
+fn is_silent(run: Run<'_>, cx: &Context<'_>) -> bool {
+    let mut said = Findings::new(run.def, run.action);
+    run.rule.check(cx, &mut said);
+    said.is_empty()
 }
 
 /// Rules that the annotation names and the policy does not let it allow, for the object or any container.

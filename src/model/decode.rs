@@ -261,7 +261,7 @@ pub(super) struct Template<'a> {
 impl<'a> Template<'a> {
     /// Decodes a template that stands at `pointer` in its object.
     pub(super) fn from_json(json: &'a str, pointer: &str) -> Result<Self, DecodeError> {
-        if let Ok(template) = Reader::whole(json, read::template) {
+        if let Ok(template) = Reader::whole(json, read::reading(read::template)) {
             return Ok(template);
         }
         let mut deserializer = serde_json::Deserializer::from_str(json);
@@ -285,7 +285,7 @@ pub struct DecodeError {
 impl<'a> Object<'a> {
     /// Decodes one object from JSON text.
     pub fn from_json(json: &'a str) -> Result<Self, DecodeError> {
-        if let Ok(object) = Reader::whole(json, read::object) {
+        if let Ok(object) = Reader::whole(json, read::reading(read::object)) {
             return Ok(object);
         }
         // The path is tracked only when there is something to explain.

@@ -381,7 +381,7 @@ fn entries<'w>(reader: &mut Reader<'w>) -> Read<Vec<Entry<'w>>> {
         members!(reader, entry, {
             "operation" => operation: optional(text),
             "subresource" => subresource: optional(text),
-            "fieldsV1" => fields_v1: optional(raw),
+            "fieldsV1" => fields_v1: raw,
         });
         entries.push(entry);
         Ok(())

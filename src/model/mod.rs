@@ -37,7 +37,7 @@ pub use probe::{Exec, Grpc, Handler, HttpGet, HttpHeader, Leaf, PortRef, Probe, 
 pub(crate) use raw::at_pointer;
 #[cfg(test)]
 pub(crate) use read::hidden_values;
-pub(crate) use read::{members, object, once, optional, raw, text};
+pub(crate) use read::{members, object, once, optional, raw, reading, text};
 pub use record::Record;
 pub use story::{Chance, Course, Lane, Outcome, Part, Phase, Story, StoryKind, Stretch, Until, seconds};
 pub use workload::{Kind, Owner, Workload};

@@ -8,7 +8,8 @@ use super::{
     json::{Read, Reader, Strange},
 };
 
-/// Reads the members of a mapping into the fields of a value; other members are skipped. One that stands twice is strange.
+/// Reads the members of a mapping into the fields of a value; other members are skipped. One that stands twice is strange. Everything is read where it
+/// stays: a container has half a kilobyte, and would be moved at each level.
 macro_rules! members {
     ($reader:ident, $into:ident, { $($name:literal => $field:ident: $read:expr,)* }) => {{
         #[allow(non_camel_case_types)]
@@ -18,7 +19,7 @@ macro_rules! members {
             match key {
                 $($name => {
                     $crate::model::once(&mut seen, Member::$field as u32)?;
-                    $into.$field = ($read)(reader)?;
+                    ($read)(reader, &mut $into.$field)?;
                 })*
                 _ => reader.skip()?,
             }
@@ -38,65 +39,83 @@ pub(crate) fn once(seen: &mut u32, member: u32) -> Read<()> {
 }
 
 /// `null` is none.
-pub(crate) fn optional<'a, T>(read: impl FnOnce(&mut Reader<'a>) -> Read<T>) -> impl FnOnce(&mut Reader<'a>) -> Read<Option<T>> {
-    |reader| if reader.null()? { Ok(None) } else { read(reader).map(Some) }
+pub(crate) fn optional<'a, T: Default>(
+    read: impl FnOnce(&mut Reader<'a>, &mut T) -> Read<()>,
+) -> impl FnOnce(&mut Reader<'a>, &mut Option<T>) -> Read<()> {
+    |reader, into| if reader.null()? { Ok(()) } else { read(reader, into.insert(T::default())) }
 }
 
-pub(crate) fn text<'a>(reader: &mut Reader<'a>) -> Read<Text<'a>> {
-    reader.text()
+/// As a value of its own.
+pub(crate) fn reading<'a, T: Default>(
+    read: impl FnOnce(&mut Reader<'a>, &mut T) -> Read<()>,
+) -> impl FnOnce(&mut Reader<'a>) -> Read<T> {
+    |reader| {
+        let mut value = T::default();
+        read(reader, &mut value)?;
+        Ok(value)
+    }
 }
 
-pub(crate) fn raw<'a>(reader: &mut Reader<'a>) -> Read<Json<'a>> {
-    reader.raw()
+pub(crate) fn text<'a>(reader: &mut Reader<'a>, into: &mut Text<'a>) -> Read<()> {
+    *into = reader.text()?;
+    Ok(())
+}
+
+/// A value as its text; `null` is none.
+pub(crate) fn raw<'a>(reader: &mut Reader<'a>, into: &mut Option<Json<'a>>) -> Read<()> {
+    if !reader.null()? {
+        *into = Some(reader.raw()?);
+    }
+    Ok(())
 }
 
 /// `null` is the type's default.
-fn nullable<'a, T: Default>(read: impl FnOnce(&mut Reader<'a>) -> Read<T>) -> impl FnOnce(&mut Reader<'a>) -> Read<T> {
-    |reader| if reader.null()? { Ok(T::default()) } else { read(reader) }
+fn nullable<'a, T>(read: impl FnOnce(&mut Reader<'a>, &mut T) -> Read<()>) -> impl FnOnce(&mut Reader<'a>, &mut T) -> Read<()> {
+    |reader, into| if reader.null()? { Ok(()) } else { read(reader, into) }
 }
 
-fn list<'a, T>(mut read: impl FnMut(&mut Reader<'a>) -> Read<T>) -> impl FnOnce(&mut Reader<'a>) -> Read<Vec<T>> {
-    nullable(move |reader: &mut Reader<'a>| {
-        let mut list = Vec::new();
+fn list<'a, T: Default>(
+    mut read: impl FnMut(&mut Reader<'a>, &mut T) -> Read<()>,
+) -> impl FnOnce(&mut Reader<'a>, &mut Vec<T>) -> Read<()> {
+    nullable(move |reader: &mut Reader<'a>, into: &mut Vec<T>| {
         reader.items(|reader| {
-            list.push(read(reader)?);
-            Ok(())
-        })?;
-        Ok(list)
+            into.push(T::default());
+            into.last_mut().map_or(Ok(()), |item| read(reader, item))
+        })
     })
 }
 
-fn boxed<'a, T>(read: impl FnOnce(&mut Reader<'a>) -> Read<T>) -> impl FnOnce(&mut Reader<'a>) -> Read<Box<T>> {
-    |reader| read(reader).map(Box::new)
+fn boxed<'a, T>(read: impl FnOnce(&mut Reader<'a>, &mut T) -> Read<()>) -> impl FnOnce(&mut Reader<'a>, &mut Box<T>) -> Read<()> {
+    |reader, into| read(reader, into)
 }
 
 /// Only whether something stands there.
-fn anything(reader: &mut Reader<'_>) -> Read<serde::de::IgnoredAny> {
-    reader.skip().map(|()| serde::de::IgnoredAny)
+fn anything(reader: &mut Reader<'_>, _: &mut serde::de::IgnoredAny) -> Read<()> {
+    reader.skip()
 }
 
-fn boolean(reader: &mut Reader<'_>) -> Read<bool> {
-    reader.boolean()
+fn boolean(reader: &mut Reader<'_>, into: &mut bool) -> Read<()> {
+    *into = reader.boolean()?;
+    Ok(())
 }
 
-fn integer(reader: &mut Reader<'_>) -> Read<i64> {
-    reader.integer()
+fn integer(reader: &mut Reader<'_>, into: &mut i64) -> Read<()> {
+    *into = reader.integer()?;
+    Ok(())
 }
 
-pub(crate) fn object<'a>(reader: &mut Reader<'a>) -> Read<Object<'a>> {
-    let mut object = Object::default();
-    members!(reader, object, {
+pub(crate) fn object<'a>(reader: &mut Reader<'a>, into: &mut Object<'a>) -> Read<()> {
+    members!(reader, into, {
         "apiVersion" => api_version: optional(text),
         "kind" => kind: optional(text),
         "metadata" => metadata: optional(metadata),
         "spec" => spec: optional(spec),
     });
-    Ok(object)
+    Ok(())
 }
 
-fn metadata<'a>(reader: &mut Reader<'a>) -> Read<Metadata<'a>> {
-    let mut metadata = Metadata::default();
-    members!(reader, metadata, {
+fn metadata<'a>(reader: &mut Reader<'a>, into: &mut Metadata<'a>) -> Read<()> {
+    members!(reader, into, {
         "name" => name: optional(text),
         "generateName" => generate_name: optional(text),
         "namespace" => namespace: optional(text),
@@ -104,46 +123,43 @@ fn metadata<'a>(reader: &mut Reader<'a>) -> Read<Metadata<'a>> {
         "annotations" => annotations: optional(annotations),
         "ownerReferences" => owner_references: list(owner_reference),
         "deletionTimestamp" => deletion_timestamp: optional(anything),
-        "managedFields" => managed_fields: optional(raw),
+        "managedFields" => managed_fields: raw,
     });
-    Ok(metadata)
+    Ok(())
 }
 
-fn labels<'a>(reader: &mut Reader<'a>) -> Read<Labels<'a>> {
-    let mut labels = Vec::new();
+fn labels<'a>(reader: &mut Reader<'a>, into: &mut Labels<'a>) -> Read<()> {
     reader.entries(|reader, key| {
-        labels.push((key, nullable(text)(reader)?));
+        let mut value = Text::default();
+        nullable(text)(reader, &mut value)?;
+        into.0.push((key, value));
         Ok(())
-    })?;
-    Ok(Labels(labels))
+    })
 }
 
-fn annotations<'a>(reader: &mut Reader<'a>) -> Read<Annotations<'a>> {
-    let mut annotations = Annotations::default();
-    members!(reader, annotations, {
-        "kubectl.kubernetes.io/last-applied-configuration" => last_applied: optional(raw),
+fn annotations<'a>(reader: &mut Reader<'a>, into: &mut Annotations<'a>) -> Read<()> {
+    members!(reader, into, {
+        "kubectl.kubernetes.io/last-applied-configuration" => last_applied: raw,
         "probekeeper.dev/filled" => filled: optional(text),
         "probekeeper.dev/allow" => allow: optional(text),
         "probekeeper.dev/defaults" => defaults: optional(text),
         "sidecar.istio.io/rewriteAppHTTPProbers" => rewrite_probes: optional(text),
         "sidecar.istio.io/inject" => inject: optional(text),
     });
-    Ok(annotations)
+    Ok(())
 }
 
-fn owner_reference<'a>(reader: &mut Reader<'a>) -> Read<OwnerReference<'a>> {
-    let mut owner = OwnerReference::default();
-    members!(reader, owner, {
+fn owner_reference<'a>(reader: &mut Reader<'a>, into: &mut OwnerReference<'a>) -> Read<()> {
+    members!(reader, into, {
         "apiVersion" => api_version: optional(text),
         "kind" => kind: optional(text),
         "controller" => controller: optional(boolean),
     });
-    Ok(owner)
+    Ok(())
 }
 
-fn spec<'a>(reader: &mut Reader<'a>) -> Read<Spec<'a>> {
-    let mut spec = Spec::default();
-    members!(reader, spec, {
+fn spec<'a>(reader: &mut Reader<'a>, into: &mut Spec<'a>) -> Read<()> {
+    members!(reader, into, {
         "containers" => containers: list(container),
         "initContainers" => init_containers: list(container),
         "restartPolicy" => restart_policy: optional(text),
@@ -157,34 +173,31 @@ fn spec<'a>(reader: &mut Reader<'a>) -> Read<Spec<'a>> {
         "progressDeadlineSeconds" => progress_deadline_seconds: optional(integer),
         "minReadySeconds" => min_ready_seconds: optional(integer),
     });
-    Ok(spec)
+    Ok(())
 }
 
-fn host_alias<'a>(reader: &mut Reader<'a>) -> Read<HostAlias<'a>> {
-    let mut alias = HostAlias::default();
-    members!(reader, alias, {
+fn host_alias<'a>(reader: &mut Reader<'a>, into: &mut HostAlias<'a>) -> Read<()> {
+    members!(reader, into, {
         "ip" => ip: optional(text),
         "hostnames" => hostnames: list(text),
     });
-    Ok(alias)
+    Ok(())
 }
 
-pub(super) fn template<'a>(reader: &mut Reader<'a>) -> Read<Template<'a>> {
-    let mut template = Template::default();
-    members!(reader, template, {
+pub(super) fn template<'a>(reader: &mut Reader<'a>, into: &mut Template<'a>) -> Read<()> {
+    members!(reader, into, {
         "metadata" => metadata: nullable(metadata),
         "spec" => spec: nullable(spec),
     });
-    Ok(template)
+    Ok(())
 }
 
-fn container<'a>(reader: &mut Reader<'a>) -> Read<Container<'a>> {
-    let mut container = Container::default();
-    members!(reader, container, {
+fn container<'a>(reader: &mut Reader<'a>, into: &mut Container<'a>) -> Read<()> {
+    members!(reader, into, {
         "name" => name: nullable(text),
         "image" => image: optional(text),
         "ports" => ports: list(port),
-        "env" => env: optional(|reader: &mut Reader<'a>| reader.raw().map(RawEnv)),
+        "env" => env: env,
         "livenessProbe" => liveness_probe: optional(boxed(probe)),
         "readinessProbe" => readiness_probe: optional(boxed(probe)),
         "startupProbe" => startup_probe: optional(boxed(probe)),
@@ -192,45 +205,40 @@ fn container<'a>(reader: &mut Reader<'a>) -> Read<Container<'a>> {
         "restartPolicy" => restart_policy: optional(text),
         "restartPolicyRules" => restart_policy_rules: optional(anything),
     });
-    Ok(container)
+    Ok(())
 }
 
-fn port<'a>(reader: &mut Reader<'a>) -> Read<ContainerPort<'a>> {
-    let mut port = ContainerPort::default();
-    members!(reader, port, {
+fn port<'a>(reader: &mut Reader<'a>, into: &mut ContainerPort<'a>) -> Read<()> {
+    members!(reader, into, {
         "name" => name: optional(text),
         "containerPort" => container_port: optional(integer),
         "protocol" => protocol: optional(text),
     });
-    Ok(port)
+    Ok(())
 }
 
-fn lifecycle<'a>(reader: &mut Reader<'a>) -> Read<Lifecycle<'a>> {
-    let mut lifecycle = Lifecycle::default();
-    members!(reader, lifecycle, { "preStop" => pre_stop: optional(hook), });
-    Ok(lifecycle)
+fn lifecycle<'a>(reader: &mut Reader<'a>, into: &mut Lifecycle<'a>) -> Read<()> {
+    members!(reader, into, { "preStop" => pre_stop: optional(hook), });
+    Ok(())
 }
 
-fn hook<'a>(reader: &mut Reader<'a>) -> Read<LifecycleHandler<'a>> {
-    let mut hook = LifecycleHandler::default();
-    members!(reader, hook, {
+fn hook<'a>(reader: &mut Reader<'a>, into: &mut LifecycleHandler<'a>) -> Read<()> {
+    members!(reader, into, {
         "exec" => exec: optional(exec),
         "sleep" => sleep: optional(sleep),
         "httpGet" => http_get: optional(anything),
         "tcpSocket" => tcp_socket: optional(anything),
     });
-    Ok(hook)
+    Ok(())
 }
 
-fn sleep(reader: &mut Reader<'_>) -> Read<Sleep> {
-    let mut sleep = Sleep::default();
-    members!(reader, sleep, { "seconds" => seconds: optional(integer), });
-    Ok(sleep)
+fn sleep(reader: &mut Reader<'_>, into: &mut Sleep) -> Read<()> {
+    members!(reader, into, { "seconds" => seconds: optional(integer), });
+    Ok(())
 }
 
-fn probe<'a>(reader: &mut Reader<'a>) -> Read<Probe<'a>> {
-    let mut probe = Probe::default();
-    members!(reader, probe, {
+fn probe<'a>(reader: &mut Reader<'a>, into: &mut Probe<'a>) -> Read<()> {
+    members!(reader, into, {
         "exec" => exec: optional(exec),
         "httpGet" => http_get: optional(http_get),
         "tcpSocket" => tcp_socket: optional(tcp_socket),
@@ -242,60 +250,66 @@ fn probe<'a>(reader: &mut Reader<'a>) -> Read<Probe<'a>> {
         "failureThreshold" => failure_threshold: optional(integer),
         "terminationGracePeriodSeconds" => termination_grace_period_seconds: optional(integer),
     });
-    Ok(probe)
+    Ok(())
 }
 
-fn exec<'a>(reader: &mut Reader<'a>) -> Read<Exec<'a>> {
-    let mut exec = Exec::default();
-    members!(reader, exec, { "command" => command: list(text), });
-    Ok(exec)
+fn exec<'a>(reader: &mut Reader<'a>, into: &mut Exec<'a>) -> Read<()> {
+    members!(reader, into, { "command" => command: list(text), });
+    Ok(())
 }
 
-fn http_get<'a>(reader: &mut Reader<'a>) -> Read<HttpGet<'a>> {
-    let mut http = HttpGet::default();
-    members!(reader, http, {
+fn http_get<'a>(reader: &mut Reader<'a>, into: &mut HttpGet<'a>) -> Read<()> {
+    members!(reader, into, {
         "path" => path: optional(text),
-        "port" => port: optional(port_ref),
+        "port" => port: port_ref,
         "host" => host: optional(text),
         "scheme" => scheme: optional(text),
         "protocol" => protocol: optional(text),
         "httpHeaders" => http_headers: list(header),
     });
-    Ok(http)
+    Ok(())
 }
 
-fn header<'a>(reader: &mut Reader<'a>) -> Read<HttpHeader<'a>> {
-    let mut header = HttpHeader::default();
-    members!(reader, header, {
+fn header<'a>(reader: &mut Reader<'a>, into: &mut HttpHeader<'a>) -> Read<()> {
+    members!(reader, into, {
         "name" => name: nullable(text),
         "value" => value: nullable(text),
     });
-    Ok(header)
+    Ok(())
 }
 
-fn tcp_socket<'a>(reader: &mut Reader<'a>) -> Read<TcpSocket<'a>> {
-    let mut tcp = TcpSocket::default();
-    members!(reader, tcp, {
-        "port" => port: optional(port_ref),
+fn tcp_socket<'a>(reader: &mut Reader<'a>, into: &mut TcpSocket<'a>) -> Read<()> {
+    members!(reader, into, {
+        "port" => port: port_ref,
         "host" => host: optional(text),
     });
-    Ok(tcp)
+    Ok(())
 }
 
-fn grpc<'a>(reader: &mut Reader<'a>) -> Read<Grpc<'a>> {
-    let mut grpc = Grpc::default();
-    members!(reader, grpc, {
+fn grpc<'a>(reader: &mut Reader<'a>, into: &mut Grpc<'a>) -> Read<()> {
+    members!(reader, into, {
         "port" => port: optional(integer),
         "service" => service: optional(text),
     });
-    Ok(grpc)
+    Ok(())
 }
 
-fn port_ref<'a>(reader: &mut Reader<'a>) -> Read<PortRef<'a>> {
-    match reader.peek() {
-        Some(b'"') => reader.text().map(PortRef::Name),
-        _ => reader.integer().map(PortRef::Number),
-    }
+/// `null` is none.
+fn port_ref<'a>(reader: &mut Reader<'a>, into: &mut Option<PortRef<'a>>) -> Read<()> {
+    *into = match reader.peek() {
+        Some(b'"') => Some(PortRef::Name(reader.text()?)),
+        _ if reader.null()? => None,
+        _ => Some(PortRef::Number(reader.integer()?)),
+    };
+    Ok(())
+}
+
+/// `null` is none.
+fn env<'a>(reader: &mut Reader<'a>, into: &mut Option<RawEnv<'a>>) -> Read<()> {
+    let mut read = None;
+    raw(reader, &mut read)?;
+    *into = read.map(RawEnv);
+    Ok(())
 }
 
 /// Values that `Debug` hides, for tests that compare all there is.

@@ -228,8 +228,8 @@ impl<'a> Workload<'a> {
         let has_metadata = metadata.is_some();
         let Template { metadata: template_metadata, spec: pod } = template;
         let Spec {
-            containers,
-            init_containers,
+            mut containers,
+            mut init_containers,
             restart_policy,
             termination_grace_period_seconds,
             host_network,
@@ -250,10 +250,11 @@ impl<'a> Workload<'a> {
         let incomplete = containers.is_empty()
             || containers.iter().any(|container| container.image.as_ref().is_none_or(|image| image.is_empty()))
             || (needs_selector && !has_selector);
-        let containers = place(containers, List::Regular)
-            .chain(place(init_containers, List::Init).filter(|container| container.restart_policy.as_deref() == Some("Always")))
-            .filter(|container| !is_mesh_sidecar(container))
-            .collect();
+        place(&mut containers, List::Regular);
+        place(&mut init_containers, List::Init);
+        init_containers.retain(|container| container.restart_policy.as_deref() == Some("Always"));
+        containers.append(&mut init_containers);
+        containers.retain(|container| !is_mesh_sidecar(container));
         let metadata = metadata.unwrap_or_default();
         let record = metadata.annotations.as_ref().and_then(|annotations| annotations.filled.as_deref());
         Self {
@@ -383,10 +384,9 @@ fn owner(metadata: &Metadata<'_>, kinds: &Kinds) -> Owner {
     }
 }
 
-fn place(containers: Vec<Container<'_>>, list: List) -> impl Iterator<Item = Container<'_>> {
-    containers.into_iter().enumerate().map(move |(index, mut container)| {
+fn place(containers: &mut [Container<'_>], list: List) {
+    for (index, container) in containers.iter_mut().enumerate() {
         container.list = list;
         container.index = index;
-        container
-    })
+    }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Kinds, Workload},
-    rules::{RULES, Rule, RuleDef},
+    rules::{Needs, RULES, Rule, RuleDef},
 };
 
 /// What is in force. A request sees exactly one of these.
@@ -49,6 +49,8 @@ pub struct ActiveRule {
     pub def: &'static RuleDef,
     /// What happens when it fires; never [`Action::Off`].
     pub action: Action,
+    /// What it needs; here too, so that a rule that is not asked is not looked up.
+    pub needs: Needs,
     /// Its check, with parameters.
     pub rule: Arc<dyn Rule>,
     /// The parameters, complete.
@@ -93,6 +95,7 @@ impl Policy {
             (setting.action != Action::Off).then(|| ActiveRule {
                 def,
                 action: setting.action,
+                needs: def.needs,
                 rule: Arc::clone(&built.rule),
                 params: built.params.clone(),
             })

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{Container, Kinds, Workload},
-    rules::{RULES, Rule, RuleDef},
+    rules::{Needs, RULES, Rule, RuleDef},
 };
 
 /// What holds for one rule.
@@ -203,6 +203,8 @@ pub struct Run<'s> {
     pub def: &'static RuleDef,
     /// Its action, never [`Action::Off`].
     pub action: Action,
+    /// What it needs.
+    pub needs: Needs,
     /// Its check.
     pub rule: &'s dyn Rule,
     /// `None`: what it says counts for the whole object. Else only what it says of parts for which this holds.
@@ -283,7 +285,7 @@ impl<'p> Scope<'p> {
     pub fn each_run<'s>(&'s self, mut see: impl FnMut(Run<'s>)) {
         if self.layers.is_empty() {
             for active in &self.policy.rules {
-                see(Run { def: active.def, action: active.action, rule: &*active.rule, limited: None });
+                see(Run { def: active.def, action: active.action, needs: active.needs, rule: &*active.rule, limited: None });
             }
             return;
         }
@@ -299,7 +301,7 @@ impl<'p> Scope<'p> {
             let alike = distinct.len() == 1;
             for setting in distinct.iter().filter(|setting| setting.action != Action::Off) {
                 let rule = &*self.policy.overrides.built(*setting).rule;
-                see(Run { def, action: setting.action, rule, limited: (!alike).then_some((at, *setting)) });
+                see(Run { def, action: setting.action, needs: def.needs, rule, limited: (!alike).then_some((at, *setting)) });
             }
         }
     }

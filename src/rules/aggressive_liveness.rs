@@ -48,6 +48,7 @@ declare_rule! {
     actions: [Audit, Warn, Deny],
     profile_params: ["", "", r#"{"denyBelowSeconds": 10}"#],
     covered_by: "hair-trigger-liveness",
+    needs: LIVENESS,
     rewrite: "raises `failureThreshold`",
 }
 

@@ -32,6 +32,7 @@ declare_rule! {
     id: "costly-exec",
     why: "it runs every few seconds within the container's own limits, and is the first to time out under load",
     actions: [Off, Audit, Warn],
+    needs: EXEC,
 }
 
 impl Rule for CostlyExec {

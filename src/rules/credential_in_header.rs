@@ -38,6 +38,7 @@ declare_rule! {
     id: "credential-in-header",
     why: "whoever may read the workload reads the credential",
     actions: [Warn, Warn, Deny],
+    needs: HEADERS,
 }
 
 impl Rule for CredentialInHeader {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Context, Findings};
+use super::{Context, Findings, Needs};
 use crate::policy::{Action, Profile};
 
 /// A rule with its parameters, ready to judge.
@@ -35,6 +35,8 @@ pub struct RuleDef {
     pub profile_params: [&'static str; 3],
     /// Rules that say the same better: where one of them fires at the same place with at least this action, this one is silent.
     pub covered_by: &'static [&'static str],
+    /// What an object must have for the rule to have anything to say: without it the rule is not asked.
+    pub needs: Needs,
     /// What `probekeeper fix --unsafe` does about it, as a clause; empty where it does nothing.
     pub rewrite: &'static str,
     /// Makes the rule from parameters; the error says which one is wrong.
@@ -88,6 +90,8 @@ macro_rules! declare_rule {
         actions: [$baseline:ident, $recommended:ident, $strict:ident],
         $( profile_params: [$baseline_params:literal, $recommended_params:literal, $strict_params:literal], )?
         $( covered_by: $( $covered_by:literal )|+, )?
+        $( needs: $( $all:ident )&+, )?
+        $( needs_any: $( $any:ident )|+, )?
         $( rewrite: $rewrite:literal, )?
     ) => {
         $(#[doc = $doc])+
@@ -114,6 +118,10 @@ macro_rules! declare_rule {
             ],
             profile_params: declare_rule!(@params $($baseline_params, $recommended_params, $strict_params)?),
             covered_by: &[$( $( $covered_by ),+ )?],
+            needs: $crate::rules::Needs {
+                all: $crate::rules::Parts::NONE$($( .and($crate::rules::Parts::$all) )+)?,
+                any: $crate::rules::Parts::NONE$($( .and($crate::rules::Parts::$any) )+)?,
+            },
             rewrite: concat!($($rewrite)?),
             build: |params| {
                 let rule: $name = serde_json::from_value(params).map_err(|error| $crate::model::explain(&error))?;

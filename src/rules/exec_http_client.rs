@@ -31,6 +31,7 @@ declare_rule! {
     id: "exec-http-client",
     why: "each run starts a process and needs the client in the image; httpGet asks the same from outside",
     actions: [Off, Warn, Warn],
+    needs: EXEC,
     rewrite: "puts `httpGet` in its place where the command is nothing but a GET of localhost with flags that do not matter; the server must listen on the \
               pod's address too",
 }

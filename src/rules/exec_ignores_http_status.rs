@@ -30,6 +30,7 @@ declare_rule! {
     id: "exec-ignores-http-status",
     why: "curl exits 0 for 404 and 500 too, so the probe only sees whether the port answers",
     actions: [Warn, Warn, Deny],
+    needs: EXEC,
 }
 
 impl Rule for ExecIgnoresHttpStatus {

@@ -32,6 +32,7 @@ declare_rule! {
     id: "exec-unexpanded-variable",
     why: "in probes the kubelet puts nothing in its place",
     actions: [Warn, Deny, Deny],
+    needs: EXEC,
 }
 
 impl Rule for ExecUnexpandedVariable {

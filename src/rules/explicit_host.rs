@@ -39,6 +39,7 @@ declare_rule! {
     why: "a probe asks its own pod, and Pod Security refuses another host from Kubernetes 1.34 on",
     actions: [Off, Warn, Deny],
     covered_by: "loopback-host" | "liveness-calls-other-service" | "readiness-calls-other-service",
+    needs: HOST,
 }
 
 impl Rule for ExplicitHost {

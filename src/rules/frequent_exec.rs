@@ -36,6 +36,7 @@ declare_rule! {
     id: "frequent-exec",
     why: "every run starts a process in the container, at the cost of the node and of the container's own limits",
     actions: [Audit, Warn, Deny],
+    needs: EXEC,
 }
 
 /// One process in two seconds, in runs of an hour: whole numbers keep the comparison exact for every common period.

@@ -32,6 +32,7 @@ declare_rule! {
     id: "grpc-over-http",
     why: "a gRPC server speaks HTTP/2 only and hangs up on the probe",
     actions: [Warn, Warn, Warn],
+    needs: HTTP_GET,
 }
 
 impl Rule for GrpcOverHttp {

@@ -32,6 +32,7 @@ declare_rule! {
     id: "grpc-over-tcp",
     why: "the kubelet can ask the gRPC health service itself, which says more and starts no process",
     actions: [Off, Warn, Warn],
+    needs_any: TCP_SOCKET | EXEC,
 }
 
 impl Rule for GrpcOverTcp {

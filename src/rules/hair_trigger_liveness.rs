@@ -42,6 +42,7 @@ declare_rule! {
     id: "hair-trigger-liveness",
     why: "a pause that any process can have restarts a healthy container",
     actions: [Deny, Deny, Deny],
+    needs: LIVENESS,
     rewrite: "raises `failureThreshold`, so that a hang of 20 s is tolerated",
 }
 

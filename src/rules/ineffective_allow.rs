@@ -52,6 +52,7 @@ declare_rule! {
     id: "ineffective-allow",
     why: "whoever wrote it believes that a rule is off here",
     actions: [Warn, Warn, Warn],
+    needs: ALLOW,
 }
 
 impl Rule for IneffectiveAllow {

@@ -51,6 +51,7 @@ declare_rule! {
     id: "liveness-calls-other-service",
     why: "when that host is slow or down, healthy containers here are restarted, all at once",
     actions: [Deny, Deny, Deny],
+    needs_any: HOST | EXEC,
 }
 
 impl Rule for LivenessCallsOtherService {

@@ -31,6 +31,7 @@ declare_rule! {
     id: "liveness-cannot-fail",
     why: "the probe never acts, and everybody believes that it would",
     actions: [Warn, Warn, Deny],
+    needs: EXEC,
 }
 
 impl Rule for LivenessCannotFail {

@@ -42,6 +42,7 @@ declare_rule! {
     id: "liveness-checks-dependencies",
     why: "the container is restarted when something that it depends on is down, and a restart does not help",
     actions: [Audit, Warn, Deny],
+    needs: LIVENESS & HTTP_GET,
 }
 
 impl Rule for LivenessChecksDependencies {
@@ -71,8 +72,9 @@ fn covers(path: &str) -> Option<String> {
     }
     let last = path.rsplit('/').next().unwrap_or_default();
     let keys = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-    let any = path.split('/').chain(keys.clone()).flat_map(words).find(|word| WORDS.contains(&&**word));
-    let word = any.or_else(|| keys.chain([last]).flat_map(words).find(|word| LAST_WORDS.contains(&&**word)))?;
+    let known = |words: &[&'static str], word: &str| words.iter().copied().find(|known| word.eq_ignore_ascii_case(known));
+    let any = path.split('/').chain(keys.clone()).flat_map(words).find_map(|word| known(&WORDS, word));
+    let word = any.or_else(|| keys.chain([last]).flat_map(words).find_map(|word| known(&LAST_WORDS, word)))?;
     Some(if word.starts_with("read") {
         "which says whether it can serve, not whether it is alive".to_owned()
     } else {
@@ -80,23 +82,27 @@ fn covers(path: &str) -> Option<String> {
     })
 }
 
-/// The words of a name, in lower case: split at what is no letter, and where a capital begins a word.
-fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let letters: Vec<char> = name.chars().collect();
-    for (at, letter) in letters.iter().enumerate() {
-        let after_lower = at > 0 && letters[at - 1].is_lowercase();
-        let before_lower = letters.get(at + 1).is_some_and(|next| next.is_lowercase());
-        if !letter.is_alphabetic() || (letter.is_uppercase() && (after_lower || before_lower)) {
-            words.push(String::new());
+/// The words of a name: split at what is no letter, and where a capital begins a word.
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|letter: char| !letter.is_alphabetic());
+        let mut letters = rest.char_indices().peekable();
+        let mut after_lower = false;
+        let mut end = rest.len();
+        while let Some((at, letter)) = letters.next() {
+            let before_lower = letters.peek().is_some_and(|(_, next)| next.is_lowercase());
+            let begins = at > 0 && letter.is_uppercase() && (after_lower || before_lower);
+            if begins || !letter.is_alphabetic() {
+                end = at;
+                break;
+            }
+            after_lower = letter.is_lowercase();
         }
-        if letter.is_alphabetic()
-            && let Some(word) = words.last_mut()
-        {
-            word.extend(letter.to_lowercase());
-        }
-    }
-    words
+        let word;
+        (word, rest) = rest.split_at(end);
+        Some(word).filter(|word| !word.is_empty())
+    })
 }
 
 fn proposal(path: &str) -> String {

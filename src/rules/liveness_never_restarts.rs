@@ -44,6 +44,7 @@ declare_rule! {
     id: "liveness-never-restarts",
     why: "the container is killed and stays dead",
     actions: [Audit, Warn, Warn],
+    needs: LIVENESS,
 }
 
 impl Rule for LivenessNeverRestarts {

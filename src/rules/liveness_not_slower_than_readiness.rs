@@ -48,6 +48,7 @@ declare_rule! {
     why: "the pod is killed when it should only be taken out of the traffic",
     actions: [Warn, Deny, Deny],
     profile_params: ["", r#"{"denyOnlyChosenThreshold": true}"#, ""],
+    needs: LIVENESS & READINESS,
     rewrite: "raises `failureThreshold` of liveness",
 }
 

@@ -34,6 +34,7 @@ declare_rule! {
     id: "liveness-without-readiness",
     why: "it gets requests before it can answer them, and until the moment it is restarted",
     actions: [Audit, Warn, Deny],
+    needs: LIVENESS,
 }
 
 impl Rule for LivenessWithoutReadiness {

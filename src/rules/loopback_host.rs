@@ -32,6 +32,7 @@ declare_rule! {
     id: "loopback-host",
     why: "the kubelet connects from the node, so the probe asks the node and not the container",
     actions: [Deny, Deny, Deny],
+    needs: HOST,
     rewrite: "removes `host`",
 }
 

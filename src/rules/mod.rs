@@ -33,6 +33,7 @@ mod missing_liveness;
 mod missing_prestop;
 mod missing_readiness;
 mod missing_startup;
+mod needs;
 mod no_probes;
 mod no_startup_allowance;
 mod non_tcp_port;
@@ -69,6 +70,7 @@ pub use allow::Allow;
 pub use declare::{Built, Rule, RuleDef};
 use finding::shorten;
 pub use finding::{Context, Finding, Findings, Words};
+pub use needs::{Needs, Parts};
 pub(crate) use unusable_path::is_requested_as_written;
 
 /// Every rule, in the order of documentation: first what cannot work, then what causes outages, then what is careless.

@@ -43,6 +43,7 @@ declare_rule! {
     id: "no-startup-allowance",
     why: "a container that starts slowly is killed while it starts, again and again",
     actions: [Audit, Warn, Warn],
+    needs: LIVENESS,
 }
 
 impl Rule for NoStartupAllowance {

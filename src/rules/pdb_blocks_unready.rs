@@ -71,6 +71,7 @@ declare_rule! {
     id: "pdb-blocks-unready",
     why: "while too few pods are ready, not even the broken ones may be evicted, and node drains wait for them",
     actions: [Off, Off, Warn],
+    needs: AROUND & READINESS,
 }
 
 impl Rule for PdbBlocksUnready {

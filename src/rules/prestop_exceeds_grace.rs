@@ -31,6 +31,7 @@ declare_rule! {
     id: "prestop-exceeds-grace",
     why: "the process is killed two seconds after its signal, and open requests are lost",
     actions: [Warn, Warn, Deny],
+    needs: PRE_STOP,
 }
 
 impl Rule for PrestopExceedsGrace {

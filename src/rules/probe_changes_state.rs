@@ -46,7 +46,10 @@ declare_rule! {
     id: "probe-changes-state",
     why: "a probe is sent every few seconds, and every time it changes something",
     actions: [Warn, Deny, Deny],
+    needs: HTTP_GET,
 }
+
+const TOGGLE: &str = "toggle";
 
 impl Rule for ProbeChangesState {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
@@ -55,8 +58,9 @@ impl Rule for ProbeChangesState {
                 let Some(Handler::HttpGet(http)) = probe.handler() else { continue };
                 let path = http.path.as_deref().unwrap_or_default();
                 let segment = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').rsplit('/').next();
-                let verb = segment.unwrap_or_default().to_ascii_lowercase();
-                if !verb.starts_with("toggle") && !self.verbs.contains(&verb) {
+                let verb = segment.unwrap_or_default();
+                let toggles = verb.get(..TOGGLE.len()).is_some_and(|start| start.eq_ignore_ascii_case(TOGGLE));
+                if !toggles && !self.verbs.iter().any(|known| verb.eq_ignore_ascii_case(known)) {
                     continue;
                 }
                 let message = format!("path \"{}\" changes something each time it is requested", shorten(path, 60));

@@ -37,6 +37,7 @@ declare_rule! {
     id: "probe-grace-below-prestop",
     why: "nothing of the grace period is left for the process itself",
     actions: [Warn, Warn, Deny],
+    needs: PRE_STOP,
 }
 
 impl Rule for ProbeGraceBelowPrestop {

@@ -38,6 +38,8 @@ declare_rule! {
     id: "readiness-calls-data-store",
     why: "when the store is slow, every replica becomes unready in the same moment",
     actions: [Off, Audit, Warn],
+    needs: READINESS,
+    needs_any: HOST | EXEC,
 }
 
 impl Rule for ReadinessCallsDataStore {

@@ -52,6 +52,8 @@ declare_rule! {
     id: "readiness-calls-other-service",
     why: "when that service is down, every replica here becomes unready at once, and so on up the chain of callers",
     actions: [Warn, Deny, Deny],
+    needs: READINESS,
+    needs_any: HOST | EXEC,
 }
 
 impl Rule for ReadinessCallsOtherService {

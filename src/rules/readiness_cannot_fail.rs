@@ -31,6 +31,7 @@ declare_rule! {
     id: "readiness-cannot-fail",
     why: "the pod gets traffic from its first moment, and keeps getting it when it hangs",
     actions: [Deny, Deny, Deny],
+    needs: READINESS & EXEC,
 }
 
 impl Rule for ReadinessCannotFail {

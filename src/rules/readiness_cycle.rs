@@ -70,6 +70,7 @@ declare_rule! {
     id: "readiness-cycle",
     why: "once all of them are unready, each waits for another to become ready first, and none ever does",
     actions: [Audit, Warn, Deny],
+    needs: AROUND & READINESS,
 }
 
 impl Rule for ReadinessCycle {

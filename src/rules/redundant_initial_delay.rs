@@ -38,6 +38,7 @@ declare_rule! {
     id: "redundant-initial-delay",
     why: "the startup probe holds it back already; after a quick start the delay only wastes time",
     actions: [Off, Off, Warn],
+    needs: STARTUP,
 }
 
 impl Rule for RedundantInitialDelay {

@@ -38,6 +38,7 @@ declare_rule! {
     why: "whatever keeps the pod out of the traffic for long enough also restarts it",
     actions: [Off, Off, Warn],
     covered_by: "liveness-not-slower-than-readiness",
+    needs: LIVENESS & READINESS,
 }
 
 impl Rule for SameLivenessAndReadiness {

@@ -36,6 +36,7 @@ declare_rule! {
     id: "scheme-mismatch",
     why: "the server cannot answer, so every run fails",
     actions: [Warn, Warn, Deny],
+    needs: HTTP_GET,
 }
 
 impl Rule for SchemeMismatch {

@@ -79,6 +79,7 @@ declare_rule! {
     id: "service-ignores-readiness",
     why: "readiness then has no effect: pods get requests before they can answer, and when they cannot",
     actions: [Off, Off, Warn],
+    needs: AROUND & READINESS,
 }
 
 impl Rule for ServiceIgnoresReadiness {

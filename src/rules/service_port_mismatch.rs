@@ -71,6 +71,7 @@ declare_rule! {
     id: "service-port-mismatch",
     why: "readiness decides who gets requests, and here it says nothing about the port that gets them",
     actions: [Off, Off, Audit],
+    needs: AROUND & READINESS,
 }
 
 impl Rule for ServicePortMismatch {

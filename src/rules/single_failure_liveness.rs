@@ -37,6 +37,7 @@ declare_rule! {
     why: "a single lost packet or refused connection restarts a healthy container",
     actions: [Audit, Warn, Deny],
     covered_by: "hair-trigger-liveness",
+    needs: LIVENESS,
 }
 
 impl Rule for SingleFailureLiveness {

@@ -37,6 +37,7 @@ declare_rule! {
     id: "single-failure-readiness",
     why: "one slow answer under load takes pods out of the traffic, and the rest get theirs too",
     actions: [Off, Audit, Warn],
+    needs: READINESS,
 }
 
 impl Rule for SingleFailureReadiness {

@@ -36,6 +36,7 @@ declare_rule! {
     id: "slow-readiness",
     why: "a pod that cannot answer gets requests for all this time",
     actions: [Off, Off, Warn],
+    needs: READINESS,
 }
 
 impl Rule for SlowReadiness {

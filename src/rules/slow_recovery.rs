@@ -36,6 +36,7 @@ declare_rule! {
     id: "slow-recovery",
     why: "after an outage every replica stays out of the traffic for this much longer",
     actions: [Audit, Warn, Warn],
+    needs: READINESS,
 }
 
 impl Rule for SlowRecovery {

@@ -38,6 +38,7 @@ declare_rule! {
     id: "startup-budget-too-large",
     why: "a container that hangs while it starts is left alone for all this time",
     actions: [Off, Audit, Warn],
+    needs: STARTUP,
 }
 
 impl Rule for StartupBudgetTooLarge {

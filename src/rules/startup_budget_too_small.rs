@@ -38,6 +38,7 @@ declare_rule! {
     id: "startup-budget-too-small",
     why: "a container that starts a little slower than usual is killed while it starts, again and again",
     actions: [Warn, Warn, Deny],
+    needs: STARTUP,
 }
 
 impl Rule for StartupBudgetTooSmall {

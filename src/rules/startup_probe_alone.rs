@@ -33,6 +33,7 @@ declare_rule! {
     id: "startup-probe-alone",
     why: "it can only restart a slow start; nothing watches the container afterwards",
     actions: [Warn, Warn, Deny],
+    needs: STARTUP,
 }
 
 impl Rule for StartupProbeAlone {

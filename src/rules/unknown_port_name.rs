@@ -35,6 +35,7 @@ declare_rule! {
     id: "unknown-port-name",
     why: "the kubelet cannot look the name up, and Kubernetes checks it nowhere",
     actions: [Deny, Deny, Deny],
+    needs: PORT_NAME,
     rewrite: "writes the declared name, or the number, where only one can be meant",
 }
 

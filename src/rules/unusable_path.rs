@@ -33,6 +33,7 @@ declare_rule! {
     id: "unusable-path",
     why: "the kubelet parses the path as a URL and requests something else",
     actions: [Deny, Deny, Deny],
+    needs: HTTP_GET,
 }
 
 impl Rule for UnusablePath {

@@ -8,7 +8,7 @@ use probekeeper::{
     graph::{Fact, Graph, Member},
     model::Workload,
     policy::Action,
-    rules::{Context, Finding, Findings, RULES, RuleDef},
+    rules::{Context, Finding, Findings, Parts, RULES, RuleDef},
     yaml,
 };
 
@@ -43,7 +43,9 @@ fn findings(rule: &'static RuleDef, params: &str, text: &str) -> Vec<Finding> {
             }
         }
         let mut out = Findings::new(rule, Action::Deny);
-        check.check(&Context { workload, around: graph.around(member).filter(|_| set), forbidden: &[] }, &mut out);
+        let cx = Context { workload, around: graph.around(member).filter(|_| set), forbidden: &[] };
+        check.check(&cx, &mut out);
+        assert!(out.is_empty() || rule.needs.met(Parts::of(&cx)), "{rule:?} would not be asked about what it has to say");
         found.extend(out.into_vec());
     }
     assert!(!workloads.is_empty(), "no workload in\n{text}");
@@ -58,7 +60,7 @@ fn files_modules_registry_and_fixtures_are_the_same_set() {
         assert_eq!(rule.file.rsplit("::").next(), Some(&*rule.id.replace('-', "_")), "file of {rule:?}");
     }
     let module = fs::read_to_string(root().join("src/rules/mod.rs")).expect("mod.rs");
-    let frame = ["allow", "declare", "finding"];
+    let frame = ["allow", "declare", "finding", "needs"];
     let modules: BTreeSet<String> = module
         .lines()
         .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
