@@ -82,6 +82,7 @@ impl Parts {
     }
 
     /// Both together, where a constant is wanted.
+    #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
