@@ -83,10 +83,10 @@ fn answer(policy: &Policy, route: Route, body: &[u8], today: fn() -> Date) -> An
 }
 
 /// The answer to a review that is one. The rules guard themselves; this guards everything else between two well-formed texts.
-pub(super) fn guarded<O>(
+pub(super) fn guarded<'r, O>(
     on_internal_error: OnInternalError,
-    request: &Request<'_, O>,
-    judge: impl FnOnce(&mut Outcome) -> Result<Response<'static>, Fault>,
+    request: &'r Request<'_, O>,
+    judge: impl FnOnce(&mut Outcome) -> Result<Response<'r>, Fault>,
 ) -> Answer {
     let uid = request.uid.as_deref().unwrap_or_default();
     let mut outcome = Outcome {
@@ -111,15 +111,15 @@ pub(super) fn guarded<O>(
 /// A fault that must not become a denial.
 pub(super) struct Fault(pub(super) String);
 
-fn judge(
-    policy: &Policy,
+fn judge<'p>(
+    policy: &'p Policy,
     route: Route,
     text: &str,
     request: &Request<'_, NoObject>,
     object: Option<Object<'_>>,
     today: fn() -> Date,
     outcome: &mut Outcome,
-) -> Result<Response<'static>, Fault> {
+) -> Result<Response<'p>, Fault> {
     let Some(create) = judged_operation(request) else { return Ok(Response::allow("")) };
     let Some(object) = object else { return Err(Fault("the review has no object".to_owned())) };
     let (api_version, kind) = (object.api_version.as_deref(), object.kind.as_deref());
@@ -159,21 +159,21 @@ pub(super) fn raw_object<'t, O>(text: &'t str, request: &Request<'t, O>) -> Resu
 }
 
 /// One object being judged.
-struct Judgement<'j, 'w> {
-    policy: &'j Policy,
+struct Judgement<'p, 'w> {
+    policy: &'p Policy,
     text: &'w str,
     today: fn() -> Date,
     create: bool,
 }
 
-impl<'w> Judgement<'_, 'w> {
+impl<'p, 'w> Judgement<'p, 'w> {
     fn of<O>(
         &self,
         route: Route,
         mut workload: Workload<'w>,
         request: &Request<'w, O>,
         outcome: &mut Outcome,
-    ) -> Result<Response<'static>, Fault> {
+    ) -> Result<Response<'p>, Fault> {
         outcome.kind = match &workload.custom {
             Some(custom) => custom.definition.kind.clone().into(),
             None => workload.kind.name().into(),
@@ -200,13 +200,13 @@ impl<'w> Judgement<'_, 'w> {
     }
 }
 
-fn validate(
-    policy: &Policy,
+fn validate<'p>(
+    policy: &'p Policy,
     workload: &Workload<'_>,
     change: Option<&Change<'_>>,
     today: Date,
     outcome: &mut Outcome,
-) -> Result<Response<'static>, Fault> {
+) -> Result<Response<'p>, Fault> {
     let owned = match (workload.owner(), policy.owned_objects) {
         (Owner::Node, _) | (Owner::Judged, OwnedObjects::Skip) => return Ok(Response::allow("")),
         (Owner::Judged, OwnedObjects::Warn) => true,
@@ -227,7 +227,7 @@ fn validate(
     let mut response = Response::allow("");
     response.warnings = response::warnings(&verdict);
     response.audit_annotations = Some(AuditAnnotations {
-        policy: policy.hash.clone(),
+        policy: &policy.hash,
         findings: response::audited(&verdict),
         exempted: response::audited_exemptions(&evaluation.exempted),
         filled: String::new(),
@@ -258,13 +258,13 @@ fn validate(
     Ok(response)
 }
 
-fn mutate<'o>(
-    policy: &Policy,
+fn mutate<'p, 'o>(
+    policy: &'p Policy,
     workload: &Workload<'_>,
     change: Option<&Change<'_>>,
     object: &dyn Fn() -> Result<Json<'o>, Fault>,
     outcome: &mut Outcome,
-) -> Result<Response<'static>, Fault> {
+) -> Result<Response<'p>, Fault> {
     if workload.owner() != Owner::None || workload.declines_defaults() {
         return Ok(Response::allow(""));
     }
@@ -293,11 +293,8 @@ fn mutate<'o>(
     outcome.filled = plan.fields();
     outcome.verdict = "patched";
     response.warnings = response::within_budget(replaced_unknown(workload, &plan).into_iter().collect());
-    response.audit_annotations = Some(AuditAnnotations {
-        policy: policy.hash.clone(),
-        filled: plan.record.to_annotation(),
-        ..AuditAnnotations::default()
-    });
+    response.audit_annotations =
+        Some(AuditAnnotations { policy: &policy.hash, filled: plan.record.to_annotation(), ..AuditAnnotations::default() });
     Ok(response)
 }
 

@@ -3,12 +3,11 @@
 use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Serialize;
 
 use super::review::{API_VERSION, KIND};
 use crate::{
     engine::{Demotion, Exempted, Judged, Verdict},
-    model::Workload,
+    model::{Workload, quote},
     policy::{Action, Policy},
     rules::Finding,
 };
@@ -25,25 +24,19 @@ const USUAL_BYTES: usize = 320;
 const AUDITED: usize = 32;
 
 /// `response` of an AdmissionReview.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 pub(super) struct Response<'r> {
     pub(super) uid: &'r str,
     pub(super) allowed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<Status>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Base64 of RFC 6902 JSON.
     patch: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) warnings: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) audit_annotations: Option<AuditAnnotations>,
+    pub(super) audit_annotations: Option<AuditAnnotations<'r>>,
 }
 
 /// Why a request was denied.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Status {
     message: String,
     reason: &'static str,
@@ -51,26 +44,15 @@ pub(super) struct Status {
 }
 
 /// Keys become `<webhook name>/<key>` in the audit log, so they have no slash of their own.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct AuditAnnotations {
-    pub(super) policy: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+#[derive(Debug, Default)]
+pub(super) struct AuditAnnotations<'r> {
+    pub(super) policy: &'r str,
+    /// Left out where it is empty, as are the others.
     pub(super) findings: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) exempted: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) filled: String,
-    /// Empty, or what the change was taken for.
-    #[serde(skip_serializing_if = "str::is_empty")]
+    /// What the change was taken for.
     pub(super) rollback: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope<'r> {
-    api_version: &'static str,
-    kind: &'static str,
-    response: &'r Response<'r>,
 }
 
 impl<'r> Response<'r> {
@@ -85,22 +67,58 @@ impl<'r> Response<'r> {
         self
     }
 
-    /// Adds a patch: base64 of RFC 6902 JSON. Both fields or neither.
+    /// Adds a patch.
     pub(super) fn patch(&mut self, operations: &str) {
         self.patch = Some(STANDARD.encode(operations));
-        self.patch_type = Some("JSONPatch");
     }
 
-    /// The body.
+    /// The body. It is written here because a general serialiser looks at each byte of each text for what must be escaped.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let texts = self.patch.as_ref().map_or(0, String::len)
             + self.warnings.iter().map(String::len).sum::<usize>()
             + self.status.as_ref().map_or(0, |status| status.message.len())
             + self.audit_annotations.as_ref().map_or(0, |audit| audit.findings.len() + audit.exempted.len() + audit.filled.len());
         let mut body = Vec::with_capacity(USUAL_BYTES + texts);
-        // Strings and booleans always serialise.
-        let written = serde_json::to_writer(&mut body, &Envelope { api_version: API_VERSION, kind: KIND, response: self });
-        written.map(|()| body).unwrap_or_default()
+        body.extend_from_slice(br#"{"apiVersion":""#);
+        body.extend_from_slice(API_VERSION.as_bytes());
+        body.extend_from_slice(br#"","kind":""#);
+        body.extend_from_slice(KIND.as_bytes());
+        body.extend_from_slice(br#"","response":{"uid":"#);
+        quote(self.uid, &mut body);
+        body.extend_from_slice(if self.allowed { br#","allowed":true"# } else { br#","allowed":false"# });
+        if let Some(Status { message, reason, code }) = &self.status {
+            body.extend_from_slice(br#","status":{"message":"#);
+            quote(message, &mut body);
+            body.extend_from_slice(format!(r#","reason":"{reason}","code":{code}}}"#).as_bytes());
+        }
+        if let Some(patch) = &self.patch {
+            // Nothing in base64 needs escaping.
+            body.extend_from_slice(br#","patch":""#);
+            body.extend_from_slice(patch.as_bytes());
+            body.extend_from_slice(br#"","patchType":"JSONPatch""#);
+        }
+        for (at, warning) in self.warnings.iter().enumerate() {
+            body.extend_from_slice(if at == 0 { br#","warnings":["# } else { b"," });
+            quote(warning, &mut body);
+        }
+        if !self.warnings.is_empty() {
+            body.push(b']');
+        }
+        if let Some(AuditAnnotations { policy, findings, exempted, filled, rollback }) = &self.audit_annotations {
+            body.extend_from_slice(br#","auditAnnotations":{"policy":"#);
+            quote(policy, &mut body);
+            for (key, value) in [("findings", &**findings), ("exempted", exempted), ("filled", filled), ("rollback", rollback)] {
+                if !value.is_empty() {
+                    body.extend_from_slice(b",\"");
+                    body.extend_from_slice(key.as_bytes());
+                    body.extend_from_slice(b"\":");
+                    quote(value, &mut body);
+                }
+            }
+            body.push(b'}');
+        }
+        body.extend_from_slice(b"}}");
+        body
     }
 }
 
@@ -249,7 +267,50 @@ fn and_more(text: &mut String, all: usize) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
+
+    proptest! {
+        /// The keys and their order are those of the API's own types (k8s.io/api/admission/v1).
+        #[test]
+        fn the_body_is_the_json_of_what_it_says(
+            texts in prop::array::uniform5(".{0,40}"),
+            warnings in prop::collection::vec(".{0,20}", 0..3),
+            (allowed, denied, patched, audited) in any::<(bool, bool, bool, bool)>(),
+        ) {
+            let [uid, message, findings, exempted, filled] = &texts;
+            let mut response = Response { uid, allowed, warnings: warnings.clone(), ..Response::default() };
+            let mut expected = json!({ "uid": uid, "allowed": allowed });
+            if denied {
+                response.status = Some(Status::forbidden(message.clone()));
+                expected["status"] = json!({ "message": message, "reason": "Forbidden", "code": 403 });
+            }
+            if patched {
+                response.patch(message);
+                expected["patch"] = STANDARD.encode(message).into();
+                expected["patchType"] = "JSONPatch".into();
+            }
+            if !warnings.is_empty() {
+                expected["warnings"] = json!(warnings);
+            }
+            if audited {
+                let (findings, exempted, filled) = (findings.clone(), exempted.clone(), filled.clone());
+                let mut annotations = json!({ "policy": uid });
+                for (key, value) in [("findings", &findings), ("exempted", &exempted), ("filled", &filled)] {
+                    if !value.is_empty() {
+                        annotations[key] = value.clone().into();
+                    }
+                }
+                expected["auditAnnotations"] = annotations;
+                response.audit_annotations = Some(AuditAnnotations { policy: uid, findings, exempted, filled, rollback: "" });
+            }
+            let body = String::from_utf8(response.to_bytes()).unwrap();
+            let read: serde_json::Value = serde_json::from_str(&body).unwrap();
+            prop_assert_eq!(&read, &json!({ "apiVersion": API_VERSION, "kind": KIND, "response": expected }));
+        }
+    }
 
     #[test]
     fn warnings_stay_within_what_the_api_server_passes_on() {

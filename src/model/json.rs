@@ -376,6 +376,18 @@ pub(crate) fn unescaped(quoted: &str) -> Option<String> {
     }
 }
 
+/// Writes a text as a JSON string, which is quick where nothing in it must be escaped.
+pub(crate) fn quote(text: &str, into: &mut Vec<u8>) {
+    if plain(text.as_bytes()) < text.len() {
+        // Strings always serialise.
+        let _ = serde_json::to_writer(into, text);
+        return;
+    }
+    into.push(b'"');
+    into.extend_from_slice(text.as_bytes());
+    into.push(b'"');
+}
+
 /// How many bytes there are before the first that is a quote, a backslash or a control character.
 fn plain(bytes: &[u8]) -> usize {
     let mut at = 0;
@@ -518,6 +530,13 @@ mod tests {
             let expected = serde_json::from_str::<String>(&text).ok();
             let read = Reader::whole(&text, Reader::text).ok().map(|text| text.to_string());
             prop_assert_eq!(read, expected);
+        }
+
+        #[test]
+        fn strings_are_written_as_serde_json_writes_them(text in "[a\"\\\\\u{7f}\u{1f}\n\u{e9}]{0,40}|\\PC{0,80}") {
+            let mut written = Vec::new();
+            quote(&text, &mut written);
+            prop_assert_eq!(written, serde_json::to_vec(&text).unwrap());
         }
 
         #[test]

@@ -30,7 +30,7 @@ pub use exec::{Call, DATA_STORES, HttpCall, Protocol, Reach, Reading, Target, da
 pub use host::{Host, classify_host};
 pub use intent::{Author, LiveWitnesses, Origin, WitnessTexts, Witnesses};
 pub use json::Json;
-pub(crate) use json::{Read, Reader};
+pub(crate) use json::{Read, Reader, quote};
 pub use kinds::{Custom, CustomKind, Kinds, Known};
 pub use pre_stop::PreStop;
 pub use probe::{Exec, Grpc, Handler, HttpGet, HttpHeader, Leaf, PortRef, Probe, ProbeKind, TcpSocket, Timing};
