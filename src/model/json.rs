@@ -75,6 +75,7 @@ impl<'a> Reader<'a> {
         self.bytes().get(self.at).copied()
     }
 
+    #[cold]
     fn space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.here() {
             self.at += 1;
@@ -82,11 +83,19 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte that is no space.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        self.space();
-        self.here()
+        match self.here() {
+            // What an API server sends has no spaces.
+            Some(byte) if byte > b' ' => Some(byte),
+            _ => {
+                self.space();
+                self.here()
+            }
+        }
     }
 
+    #[inline]
     fn take(&mut self, byte: u8) -> Read<()> {
         if self.peek() != Some(byte) {
             return Err(Strange);
@@ -218,7 +227,7 @@ impl<'a> Reader<'a> {
 
     /// Any value, as its text.
     pub(crate) fn raw(&mut self) -> Read<Json<'a>> {
-        self.space();
+        self.peek();
         let start = self.at;
         self.skip()?;
         self.text.get(start..self.at).map(Json).ok_or(Strange)
@@ -226,7 +235,7 @@ impl<'a> Reader<'a> {
 
     /// Where the next value begins.
     pub(crate) fn place(&mut self) -> usize {
-        self.space();
+        self.peek();
         self.at
     }
 
