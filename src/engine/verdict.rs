@@ -32,6 +32,12 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    fn of(judged: impl Iterator<Item = Judged>) -> Self {
+        let mut judged: Vec<Judged> = judged.collect();
+        judged.sort_by_key(|judged| Reverse(judged.finding.action));
+        Self { judged }
+    }
+
     /// Findings with this action.
     pub fn with(&self, action: Action) -> impl Iterator<Item = &Judged> {
         self.judged.iter().filter(move |judged| judged.finding.action == action)
@@ -60,6 +66,10 @@ pub enum Past<'f> {
 
 /// Decides what becomes of each finding.
 pub fn decide(mut findings: Vec<Finding>, past: Past<'_>) -> Verdict {
+    // Only what would be denied can be excused.
+    if findings.iter().all(|finding| finding.action != Action::Deny) {
+        return Verdict::of(findings.into_iter().map(|finding| Judged { finding, demoted: None }));
+    }
     // The worst first, and stable: so the order of evaluation stays within what is equally severe.
     let mut order: Vec<usize> = (0..findings.len()).collect();
     order.sort_by_key(|at| Reverse(findings[*at].badness));
@@ -82,10 +92,7 @@ pub fn decide(mut findings: Vec<Finding>, past: Past<'_>) -> Verdict {
             finding.action = Action::Warn;
         }
     }
-    let mut judged: Vec<Judged> =
-        findings.into_iter().zip(demotions).map(|(finding, demoted)| Judged { finding, demoted }).collect();
-    judged.sort_by_key(|judged| Reverse(judged.finding.action));
-    Verdict { judged }
+    Verdict::of(findings.into_iter().zip(demotions).map(|(finding, demoted)| Judged { finding, demoted }))
 }
 
 /// Old findings that were denied as well, the worst first. Each excuses one new one: a second fault beside an old one is new.

@@ -65,15 +65,17 @@ const LAST_WORDS: [&str; 2] = ["full", "db"];
 
 /// What the endpoint covers beyond the process, as the end of a sentence.
 fn covers(path: &str) -> Option<String> {
-    let (path, query) = path.split('#').next()?.split_once('?').unwrap_or((path, ""));
+    let path = path.split('#').next()?;
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let path = path.trim_end_matches('/');
     if path.ends_with("/actuator/health") || path.ends_with("/q/health") {
         return Some("which sums up everything that it depends on".to_owned());
     }
     let last = path.rsplit('/').next().unwrap_or_default();
+    // The values of a query are no names.
     let keys = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
     let known = |words: &[&'static str], word: &str| words.iter().copied().find(|known| word.eq_ignore_ascii_case(known));
-    let any = path.split('/').chain(keys.clone()).flat_map(words).find_map(|word| known(&WORDS, word));
+    let any = words(path).chain(keys.clone().flat_map(words)).find_map(|word| known(&WORDS, word));
     let word = any.or_else(|| keys.chain([last]).flat_map(words).find_map(|word| known(&LAST_WORDS, word)))?;
     Some(if word.starts_with("read") {
         "which says whether it can serve, not whether it is alive".to_owned()

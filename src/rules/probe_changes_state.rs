@@ -51,14 +51,21 @@ declare_rule! {
 
 const TOGGLE: &str = "toggle";
 
+/// Without query and fragment.
+fn last_segment(path: &str) -> &str {
+    let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    let path = path[..end].trim_end_matches('/');
+    let start = path.bytes().rposition(|byte| byte == b'/').map_or(0, |at| at + 1);
+    &path[start..]
+}
+
 impl Rule for ProbeChangesState {
     fn check(&self, cx: &Context<'_>, out: &mut Findings) {
         for container in &cx.workload.containers {
             for (kind, probe) in container.valid_probes() {
                 let Some(Handler::HttpGet(http)) = probe.handler() else { continue };
                 let path = http.path.as_deref().unwrap_or_default();
-                let segment = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').rsplit('/').next();
-                let verb = segment.unwrap_or_default();
+                let verb = last_segment(path);
                 let toggles = verb.get(..TOGGLE.len()).is_some_and(|start| start.eq_ignore_ascii_case(TOGGLE));
                 if !toggles && !self.verbs.iter().any(|known| verb.eq_ignore_ascii_case(known)) {
                     continue;
@@ -67,6 +74,20 @@ impl Rule for ProbeChangesState {
                 let help = format!("{}:\n  httpGet:\n    path: /healthz   # an endpoint that only looks", kind.field());
                 out.probe(cx, container, kind, "httpGet/path", message, help);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_segment;
+
+    #[test]
+    fn last_segments() {
+        let cases =
+            [("", ""), ("/", ""), ("/a", "a"), ("a", "a"), ("/a/b/", "b"), ("/a/b?c/d", "b"), ("/a#/d", "a"), ("/é/è//?x", "è")];
+        for (path, segment) in cases {
+            assert_eq!(last_segment(path), segment, "{path}");
         }
     }
 }

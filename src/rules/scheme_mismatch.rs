@@ -67,8 +67,9 @@ impl Rule for SchemeMismatch {
 /// Whether a port speaks TLS, and whether its name says so; `None` where nothing tells.
 fn speaks_tls(container: &Container<'_>, port: &PortRef<'_>) -> Option<(bool, bool)> {
     let by_name = |name: &str| {
-        let has = |wanted: &[&str]| name.split('-').any(|word| wanted.iter().any(|wanted| word.eq_ignore_ascii_case(wanted)));
-        match (has(&["https", "tls"]), has(&["http"])) {
+        let words = name.as_bytes().split(|byte| *byte == b'-');
+        let has = |wanted: &[&[u8]]| words.clone().any(|word| wanted.iter().any(|wanted| word.eq_ignore_ascii_case(wanted)));
+        match (has(&[b"https", b"tls"]), has(&[b"http"])) {
             (true, false) => Some(true),
             (false, true) => Some(false),
             _ => None,
