@@ -180,8 +180,12 @@ impl Plan {
 /// it was patched.
 fn has_unique_names(workload: &Workload<'_>) -> bool {
     let containers = &workload.containers;
+    if containers.len() <= 8 {
+        let stands_before = |at: usize| containers[..at].iter().any(|before| before.name == containers[at].name);
+        return !(1..containers.len()).any(stands_before);
+    }
     let mut seen = HashSet::with_capacity(containers.len());
-    containers.len() < 2 || containers.iter().all(|container| seen.insert(&*container.name))
+    containers.iter().all(|container| seen.insert(&*container.name))
 }
 
 /// Computes what to fill in. `create`: on UPDATE nothing is filled in of which it is unknown who set it.

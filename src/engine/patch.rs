@@ -2,8 +2,8 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use super::defaults::{Addition, PRE_STOP, Plan, STARTUP};
-use crate::model::{Read, Reader, Record, Workload, at_pointer};
+use super::defaults::{Addition, Fill, PRE_STOP, Plan, STARTUP};
+use crate::model::{Container, Read, Reader, Record, Workload, at_pointer};
 
 /// One RFC 6902 operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,15 +25,12 @@ pub fn operations(workload: &Workload<'_>, plan: &Plan, object: &str) -> Option<
     if plan.is_empty() || !workload.has_metadata {
         return Some(Vec::new());
     }
-    let mut operations: Vec<Operation> = plan
-        .fills
-        .iter()
-        .map(|fill| Operation {
-            replace: fill.present.is_some(),
-            path: fill.pointer(workload),
-            value: if fill.takes_away() { "null".to_owned() } else { fill.value.to_string() },
-        })
-        .collect();
+    let mut operations = Vec::with_capacity(plan.fills.len() + plan.additions.len() + 1);
+    // The fills of a container stand together.
+    for fills in plan.fills.chunk_by(|one, next| one.container == next.container) {
+        let container = pointer(workload, workload.containers.get(fills.first()?.container)?);
+        operations.extend(fills.iter().map(|fill| number(fill, &container)));
+    }
     for addition in &plan.additions {
         operations.push(operation(workload, addition, object)?);
     }
@@ -41,9 +38,51 @@ pub fn operations(workload: &Workload<'_>, plan: &Plan, object: &str) -> Option<
     Some(operations)
 }
 
+/// The JSON pointer of a container. Some 80 of them are written for a large object, so it is pushed rather than formatted.
+fn pointer(workload: &Workload<'_>, container: &Container<'_>) -> String {
+    let (pod_spec, list) = (workload.pod_spec_pointer(), container.list.field());
+    let mut pointer = String::with_capacity(pod_spec.len() + list.len() + 8);
+    push_tokens(&mut pointer, pod_spec, &[list]);
+    pointer.push('/');
+    push_number(&mut pointer, i64::try_from(container.index).unwrap_or(i64::MAX));
+    pointer
+}
+
+fn push_tokens(pointer: &mut String, start: &str, tokens: &[&str]) {
+    pointer.push_str(start);
+    for token in tokens {
+        pointer.push('/');
+        pointer.push_str(token);
+    }
+}
+
+/// Most numbers that are written have one digit.
+fn push_number(text: &mut String, number: i64) {
+    match u8::try_from(number) {
+        Ok(digit @ 0..=9) => text.push(char::from(b'0' + digit)),
+        _ => {
+            let _ = write!(text, "{number}");
+        }
+    }
+}
+
+fn number(fill: &Fill, container: &str) -> Operation {
+    let tokens = [fill.probe.field(), fill.leaf.field()];
+    let mut path = String::with_capacity(container.len() + tokens[0].len() + tokens[1].len() + 2);
+    push_tokens(&mut path, container, &tokens);
+    let value = if fill.takes_away() {
+        "null".to_owned()
+    } else {
+        let mut value = String::new();
+        push_number(&mut value, fill.value);
+        value
+    };
+    Operation { replace: fill.present.is_some(), path, value }
+}
+
 /// What is taken away is replaced by `null`, which the API server reads as absent.
 pub(crate) fn operation(workload: &Workload<'_>, addition: &Addition, object: &str) -> Option<Operation> {
-    let at = |index: usize| workload.containers.get(index).map(|container| (container, workload.container_pointer(container)));
+    let at = |index: usize| workload.containers.get(index).map(|container| (container, pointer(workload, container)));
     Some(match addition {
         Addition::Startup { container, numbers, replace } => {
             let (container, pointer) = at(*container)?;
@@ -74,26 +113,38 @@ pub(crate) fn operation(workload: &Workload<'_>, addition: &Addition, object: &s
 }
 
 fn record_operation(workload: &Workload<'_>, record: &Record) -> Option<Operation> {
-    let text = serde_json::Value::from(record.to_annotation()).to_string();
+    let text = record.to_annotation();
     let Some(annotations) = &workload.metadata.annotations else {
-        let value = format!("{{\"{}\":{text}}}", Record::ANNOTATION);
+        let value = format!("{{\"{}\":{}}}", Record::ANNOTATION, quoted(&text));
         return Some(Operation { replace: false, path: "/metadata/annotations".to_owned(), value });
     };
     let present = annotations.filled.as_deref();
     // An empty record is written only over an old one that is wrong now.
-    if present == Some(&*record.to_annotation()) || (record.is_empty() && present.is_none()) {
+    if present == Some(&*text) || (record.is_empty() && present.is_none()) {
         return None;
     }
-    Some(Operation {
-        replace: present.is_some(),
-        path: format!("/metadata/annotations/{}", escape(Record::ANNOTATION)),
-        value: text,
-    })
+    Some(Operation { replace: present.is_some(), path: RECORD.to_owned(), value: quoted(&text) })
 }
 
-/// A key as a token of a JSON pointer.
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+/// JSON pointer of [`Record::ANNOTATION`].
+const RECORD: &str = "/metadata/annotations/probekeeper.dev~1filled";
+
+/// A text as a JSON string.
+fn quoted(text: &str) -> String {
+    // The record is JSON itself, in which there is nothing to escape but quotes, unless a name is strange.
+    if text.bytes().any(|byte| byte == b'\\' || byte < b' ') {
+        return serde_json::Value::from(text).to_string();
+    }
+    let mut quoted = String::with_capacity(text.len() * 3 / 2 + 2);
+    quoted.push('"');
+    let mut parts = text.split('"');
+    quoted.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        quoted.push_str("\\\"");
+        quoted.push_str(part);
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// A token of a JSON pointer as a key.
@@ -122,27 +173,29 @@ pub fn to_json(operations: &[Operation]) -> String {
 
 /// Whether every operation applies to the object's own bytes: the parent of each added member is an object, the target of each replacement exists.
 pub fn applies(object: &str, operations: &[Operation]) -> bool {
-    // Keys are compared as they stand in the object, so the pointers' escapes are undone once.
-    let tokens: Vec<Vec<Cow<'_, str>>> = operations
-        .iter()
-        .map(|operation| {
-            let path = if operation.replace {
-                &*operation.path
-            } else {
-                operation.path.rsplit_once('/').map_or("", |(parent, _)| parent)
-            };
-            path.split('/').skip(1).map(unescape).collect()
-        })
-        .collect();
-    let mut found = vec![Found::Missing; operations.len()];
-    let wanted: Vec<_> = tokens.iter().enumerate().map(|(at, path)| (at, &path[..])).collect();
-    if Reader::whole(object, |reader| follow(reader, &wanted, &mut found)).is_err() {
-        return false;
-    }
-    operations.iter().zip(&found).all(|(operation, found)| match (operation.replace, found) {
-        (true, found) => *found != Found::Missing,
-        (false, found) => *found == Found::Object,
-    })
+    let mut places = Places::of(operations);
+    Reader::whole(object, |reader| places.follow(reader, 0)).is_ok() && places.0.iter().all(Place::is_as_needed)
+}
+
+/// The places that operations ask for, as a tree: what they have in common is walked once. The first is the object itself.
+#[derive(Debug)]
+struct Places<'p>(Vec<Place<'p>>);
+
+/// A place in the object. 0 is no place: nothing leads to the object itself.
+#[derive(Debug)]
+struct Place<'p> {
+    key: Cow<'p, str>,
+    /// The key as an index of a list.
+    index: Option<usize>,
+    /// The place that was put below this one last.
+    below: usize,
+    /// The one that was put beside it before it.
+    beside: usize,
+    /// Something must stand there.
+    needed: bool,
+    /// It must be an object.
+    object_needed: bool,
+    found: Found,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,39 +205,83 @@ enum Found {
     Other,
 }
 
-type Wanted<'p> = (usize, &'p [Cow<'p, str>]);
-
-/// Walks down only those paths that somebody asked for; everything else is skipped.
-fn follow(reader: &mut Reader<'_>, wanted: &[Wanted<'_>], found: &mut [Found]) -> Read<()> {
-    let kind = reader.peek();
-    let what = if kind == Some(b'{') { Found::Object } else { Found::Other };
-    for (at, _) in wanted.iter().filter(|(_, path)| path.is_empty()) {
-        found[*at] = what;
+impl<'p> Place<'p> {
+    fn new(key: Cow<'p, str>, beside: usize) -> Self {
+        let index = if key.starts_with(|first: char| first.is_ascii_digit()) { key.parse().ok() } else { None };
+        Self { key, index, below: 0, beside, needed: false, object_needed: false, found: Found::Missing }
     }
-    let mut step = |reader: &mut Reader<'_>, wanted: Vec<Wanted<'_>>| {
-        if wanted.is_empty() { reader.skip() } else { follow(reader, &wanted, found) }
-    };
-    match kind {
-        _ if wanted.iter().all(|(_, path)| path.is_empty()) => reader.skip(),
-        Some(b'{') => reader.entries(|reader, key| step(reader, below(wanted, |token| *token == *key))),
-        Some(b'[') => {
-            let mut index = 0_usize;
-            reader.items(|reader| {
-                let wanted = below(wanted, |token| token.parse() == Ok(index));
-                index += 1;
-                step(reader, wanted)
-            })
+
+    fn is_as_needed(&self) -> bool {
+        match self.found {
+            Found::Missing => !self.needed && !self.object_needed,
+            Found::Object => true,
+            Found::Other => !self.object_needed,
         }
-        _ => reader.skip(),
     }
 }
 
-fn below<'p>(wanted: &[Wanted<'p>], matches: impl Fn(&str) -> bool) -> Vec<Wanted<'p>> {
-    wanted
-        .iter()
-        .filter(|(_, path)| path.first().is_some_and(|token| matches(token)))
-        .map(|(at, path)| (*at, &path[1..]))
-        .collect()
+impl<'p> Places<'p> {
+    fn of(operations: &'p [Operation]) -> Self {
+        let mut places = Vec::with_capacity(operations.len() * 2 + 8);
+        places.push(Place::new("".into(), 0));
+        let mut places = Self(places);
+        for operation in operations {
+            let path = if operation.replace {
+                &*operation.path
+            } else {
+                operation.path.rsplit_once('/').map_or("", |(parent, _)| parent)
+            };
+            let at = path.split('/').skip(1).fold(0, |at, token| places.below(at, token));
+            places.0[at].needed |= operation.replace;
+            places.0[at].object_needed |= !operation.replace;
+        }
+        places
+    }
+
+    /// The place of a pointer's token below another place, which is put there if it is new.
+    fn below(&mut self, at: usize, token: &'p str) -> usize {
+        let key = unescape(token);
+        let known = self.find(at, |place| place.key == key);
+        if known != 0 {
+            return known;
+        }
+        let new = self.0.len();
+        self.0.push(Place::new(key, self.0[at].below));
+        self.0[at].below = new;
+        new
+    }
+
+    fn find(&self, at: usize, is: impl Fn(&Place<'_>) -> bool) -> usize {
+        let mut next = self.0[at].below;
+        while next != 0 && !is(&self.0[next]) {
+            next = self.0[next].beside;
+        }
+        next
+    }
+
+    /// Walks down only to those places that somebody asked for; everything else is skipped.
+    fn follow(&mut self, reader: &mut Reader<'_>, at: usize) -> Read<()> {
+        let kind = reader.peek();
+        self.0[at].found = if kind == Some(b'{') { Found::Object } else { Found::Other };
+        if self.0[at].below == 0 {
+            return reader.skip();
+        }
+        match kind {
+            Some(b'{') => reader.entries(|reader, key| {
+                let place = self.find(at, |place| *place.key == *key);
+                if place == 0 { reader.skip() } else { self.follow(reader, place) }
+            }),
+            Some(b'[') => {
+                let mut index = 0_usize;
+                reader.items(|reader| {
+                    let place = self.find(at, |place| place.index == Some(index));
+                    index += 1;
+                    if place == 0 { reader.skip() } else { self.follow(reader, place) }
+                })
+            }
+            _ => reader.skip(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -214,5 +311,75 @@ mod tests {
             let mut value = serde_json::from_str(object).unwrap();
             assert_eq!(json_patch::patch(&mut value, &document).is_ok(), expected, "json-patch disagrees about {path}");
         }
+    }
+
+    /// Operations together need what each of them needs, where their places meet and where they lie within one another.
+    #[test]
+    fn operations_apply_together_if_each_does() {
+        let object = r#"{"a":{"b":[{"c":1},{"c":null},3]},"d/e":{"~":{}},"0":{"1":2},"n":null}"#;
+        let paths = [
+            "/a",
+            "/a/x",
+            "/a/b",
+            "/a/b/0",
+            "/a/b/0/c",
+            "/a/b/0/x",
+            "/a/b/1/c",
+            "/a/b/2",
+            "/a/b/2/x",
+            "/a/b/3",
+            "/a/b/c",
+            "/d~1e",
+            "/d~1e/~0",
+            "/d~1e/~0/x",
+            "/0/1",
+            "/0/2",
+            "/n",
+            "/n/x",
+            "/x",
+            "/x/y",
+        ];
+        let all = || paths.iter().flat_map(|path| [false, true].map(|replace| (replace, (*path).to_owned())));
+        let one = |(replace, path): (bool, String)| Operation { replace, path, value: "1".to_owned() };
+        let all: Vec<Operation> = all().map(one).collect();
+        let alone = |operation: &Operation| applies(object, std::slice::from_ref(operation));
+        assert!(all.iter().any(alone) && !all.iter().all(alone));
+        for first in &all {
+            for second in &all {
+                for third in [first, &all[7], &all[all.len() / 2]] {
+                    let operations = [first.clone(), second.clone(), third.clone()];
+                    assert_eq!(applies(object, &operations), operations.iter().all(alone), "{operations:?}");
+                }
+            }
+        }
+        let applicable: Vec<Operation> = all.iter().filter(|operation| alone(operation)).cloned().collect();
+        assert!(applies(object, &applicable));
+        for operation in &all {
+            let value: serde_json::Value = serde_json::from_str(object).unwrap();
+            let expected = if operation.replace {
+                value.pointer(&operation.path).is_some()
+            } else {
+                let parent = operation.path.rsplit_once('/').unwrap().0;
+                value.pointer(parent).is_some_and(serde_json::Value::is_object)
+            };
+            assert_eq!(alone(operation), expected, "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_an_object_must_be_whole() {
+        let operation = Operation { replace: false, path: "/a/b".to_owned(), value: "1".to_owned() };
+        assert!(applies(r#"{"a":{}}"#, std::slice::from_ref(&operation)));
+        for object in [r#"{"a":{}"#, r#"{"a":{}}}"#, r#"{"a":{},}"#, "", "{", "[]", "null"] {
+            assert!(!applies(object, std::slice::from_ref(&operation)), "{object}");
+        }
+    }
+
+    #[test]
+    fn the_record_stands_in_quotes_as_serde_json_would_write_it() {
+        for text in ["", "{}", r#"{"app":{"livenessProbe":{"periodSeconds":1}}}"#, "\\", "a\"\n\u{1}b", "\u{e9}\"\u{7f}\""] {
+            assert_eq!(quoted(text), serde_json::Value::from(text).to_string());
+        }
+        assert_eq!(RECORD.rsplit_once('/').map(|(_, token)| unescape(token)), Some(Record::ANNOTATION.into()));
     }
 }

@@ -1,9 +1,12 @@
 //! Who set a leaf: the author, or the API server's defaulting (semantics 4). After defaulting the bytes are the same, so three witnesses are asked:
 //! `managedFields`, `kubectl apply`'s annotation, and our own record.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt, marker::PhantomData};
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::{Container, Json, Kind, Kinds, Leaf, Metadata, Probe, ProbeKind, Record, Text, Workload, decode::nullable};
@@ -287,8 +290,8 @@ fn writes(file: &Workload<'_>, container: &str, kind: ProbeKind, leaf: Leaf) -> 
 /// The probe leaves that one manager owns.
 #[derive(Debug, Default)]
 struct Ownership<'w> {
-    /// By container.
-    containers: HashMap<Text<'w>, ContainerFields>,
+    /// By the key of a container in its list.
+    containers: Vec<(Text<'w>, ContainerFields)>,
     /// The definition of a custom kind says nothing of what is in its template, or not that containers are known by name: whoever applies one of them
     /// applies all of it. Then what stands there is that manager's.
     all: bool,
@@ -319,10 +322,13 @@ impl<'w> Ownership<'w> {
 }
 
 impl Ownership<'_> {
+    /// Of a key that stands twice, the last counts.
+    fn container(&self, name: &str) -> Option<&ContainerFields> {
+        self.containers.iter().rev().find(|(key, _)| is_key_of(key, name)).map(|(_, fields)| fields)
+    }
+
     fn probe(&self, container: &str, kind: ProbeKind) -> Option<&ProbeFields> {
-        // Keys of a list map are `k:` and the key's JSON.
-        let key = format!("k:{{\"name\":{}}}", serde_json::Value::from(container));
-        let fields = self.containers.get(&*key)?;
+        let fields = self.container(container)?;
         match kind {
             ProbeKind::Liveness => fields.liveness.as_ref(),
             ProbeKind::Readiness => fields.readiness.as_ref(),
@@ -331,8 +337,7 @@ impl Ownership<'_> {
     }
 
     fn pre_stop(&self, container: &str) -> Option<&HookFields> {
-        let key = format!("k:{{\"name\":{}}}", serde_json::Value::from(container));
-        self.containers.get(&*key)?.lifecycle.as_ref()?.pre_stop.as_ref()
+        self.container(container)?.lifecycle.as_ref()?.pre_stop.as_ref()
     }
 
     fn owns_probe(&self, container: &str, kind: ProbeKind) -> bool {
@@ -350,6 +355,16 @@ impl Ownership<'_> {
                 Leaf::TerminationGracePeriodSeconds => fields.grace.is_some(),
             })
     }
+}
+
+/// Whether a key of a list map, which is `k:` and the key's JSON, is that of a container.
+fn is_key_of(key: &str, container: &str) -> bool {
+    let Some(quoted) = key.strip_prefix("k:{\"name\":").and_then(|rest| rest.strip_suffix('}')) else { return false };
+    let plain = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    if plain.is_some_and(|plain| plain.bytes().all(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f))) {
+        return plain == Some(container);
+    }
+    quoted == serde_json::Value::from(container).to_string()
 }
 
 /// Splits `managedFields` into what `Apply` entries own and what `Update` entries own. Entries of subresources say nothing about the template.
@@ -416,9 +431,37 @@ struct Fields<'w> {
     #[serde(borrow, default, rename = "f:jobTemplate", deserialize_with = "nullable")]
     job_template: Option<Box<Fields<'w>>>,
     #[serde(borrow, default, rename = "f:containers", deserialize_with = "nullable")]
-    containers: HashMap<Text<'w>, ContainerFields>,
+    containers: ListMap<'w>,
     #[serde(borrow, default, rename = "f:initContainers", deserialize_with = "nullable")]
-    init_containers: HashMap<Text<'w>, ContainerFields>,
+    init_containers: ListMap<'w>,
+}
+
+/// The members of a list map, as they stand.
+#[derive(Debug, Default)]
+struct ListMap<'w>(Vec<(Text<'w>, ContainerFields)>);
+
+impl<'de: 'w, 'w> Deserialize<'de> for ListMap<'w> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<'w>(PhantomData<&'w ()>);
+
+        impl<'de: 'w, 'w> Visitor<'de> for Members<'w> {
+            type Value = ListMap<'w>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(ListMap(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
+    }
 }
 
 impl<'w> Fields<'w> {
@@ -436,8 +479,8 @@ impl<'w> Fields<'w> {
 
     /// Of a pod spec.
     fn lists(self) -> Ownership<'w> {
-        let mut containers = self.containers;
-        containers.extend(self.init_containers);
+        let mut containers = self.containers.0;
+        containers.extend(self.init_containers.0);
         Ownership { containers, all: false }
     }
 }
@@ -523,5 +566,37 @@ impl ProbeFields {
             Some("httpHeaders") => fields.headers.is_some(),
             Some(_) => fields.service.is_some(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_key_is_that_of_the_container_whose_name_it_quotes(name in "[ab\"\\\\\u{e9}\n]{0,4}", other in "[ab\"\\\\\u{e9}\n]{0,4}") {
+            let key = |name: &str| format!("k:{{\"name\":{}}}", serde_json::Value::from(name));
+            prop_assert!(is_key_of(&key(&name), &name));
+            prop_assert_eq!(is_key_of(&key(&other), &name), name == other);
+        }
+    }
+
+    #[test]
+    fn other_keys_are_of_no_container() {
+        for key in [
+            "",
+            ".",
+            "k:{\"name\":\"a\"",
+            "k:{\"name\":a}",
+            "k:{\"name\":\"}",
+            "k:{\"port\":\"a\"}",
+            "k:{\"name\":\"a\"}}",
+            "v:\"a\"",
+        ] {
+            assert!(!is_key_of(key, "a") && !is_key_of(key, ""), "{key}");
+        }
     }
 }

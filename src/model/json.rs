@@ -357,32 +357,55 @@ impl<'a> Reader<'a> {
 }
 
 /// The text of a JSON string, which stands in quotes.
+///
+/// JSON within a string has an escaped quote every ten bytes or so. Sixteen bytes are therefore copied at once, and those from the next escape on are written
+/// over: to copy just as many as there are takes longer.
 pub(crate) fn unescaped(quoted: &str) -> Option<String> {
-    let mut rest = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    let mut text = String::with_capacity(rest.len());
-    loop {
-        let length = plain(rest.as_bytes());
-        text.push_str(rest.get(..length)?);
-        let mut next = rest.as_bytes().get(length..)?.iter();
-        let escaped = match (next.next(), next.next()) {
-            (None, _) => return Some(text),
-            (Some(b'\\'), Some(escaped)) => match escaped {
-                b'"' => '"',
-                b'\\' => '\\',
-                b'/' => '/',
-                b'n' => '\n',
-                b't' => '\t',
-                b'r' => '\r',
-                b'b' => '\u{8}',
-                b'f' => '\u{c}',
-                // Numbers of characters, in pairs perhaps, are seldom.
-                _ => return serde_json::from_str(quoted).ok(),
-            },
-            _ => return None,
+    let bytes = quoted.strip_prefix('"')?.strip_suffix('"')?.as_bytes();
+    let mut text = vec![0; bytes.len() + 16];
+    let (mut from, mut to) = (0, 0);
+    while from < bytes.len() {
+        let rest = &bytes[from..];
+        let mut padded = [b' '; 16];
+        let block = if let Some(block) = rest.first_chunk::<16>() {
+            block
+        } else {
+            padded[..rest.len()].copy_from_slice(rest);
+            &padded
         };
-        text.push(escaped);
-        rest = rest.get(length + 2..)?;
+        *text.get_mut(to..)?.first_chunk_mut::<16>()? = *block;
+        let length = plain_in(*block).min(rest.len());
+        from += length;
+        to += length;
+        if length == 16 || length == rest.len() {
+            continue;
+        }
+        if rest[length] != b'\\' {
+            return None;
+        }
+        text[to] = match rest.get(length + 1)? {
+            escaped @ (b'"' | b'\\' | b'/') => *escaped,
+            b'n' => b'\n',
+            b't' => b'\t',
+            b'r' => b'\r',
+            b'b' => 8,
+            b'f' => 12,
+            // Numbers of characters, in pairs perhaps, are seldom.
+            _ => return serde_json::from_str(quoted).ok(),
+        };
+        from += 2;
+        to += 1;
     }
+    text.truncate(to);
+    String::from_utf8(text).ok()
+}
+
+/// How many of these bytes there are before the first that is a quote, a backslash or a control character.
+fn plain_in(block: [u8; 16]) -> usize {
+    let block = u8x16::new(block);
+    let control = u8x16::splat(0x1f);
+    let found = block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\')) | block.max(control).simd_eq(control);
+    (found.to_bitmask() | 1 << 16).trailing_zeros() as usize
 }
 
 /// Writes a text as a JSON string, which is quick where nothing in it must be escaped.
@@ -401,14 +424,11 @@ pub(crate) fn quote(text: &str, into: &mut Vec<u8>) {
 fn plain(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        let block = u8x16::new(*block);
-        let control = u8x16::splat(0x1f);
-        let found = block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\')) | block.max(control).simd_eq(control);
-        let found = found.to_bitmask();
-        if found != 0 {
-            return at + found.trailing_zeros() as usize;
+        let length = plain_in(*block);
+        at += length;
+        if length < 16 {
+            return at;
         }
-        at += 16;
     }
     let rest = &bytes[at.min(bytes.len())..];
     at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(rest.len())
@@ -539,6 +559,18 @@ mod tests {
             let expected = serde_json::from_str::<String>(&text).ok();
             let read = Reader::whole(&text, Reader::text).ok().map(|text| text.to_string());
             prop_assert_eq!(read, expected);
+        }
+
+        /// As an author's file stands in its annotation: every part of it that may be cut off within an escape or a block.
+        #[test]
+        fn json_within_a_string_is_unescaped(value in value(), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_string_pretty(&value).unwrap() } else { value.to_string() };
+            let quoted = Value::from(&*text).to_string();
+            prop_assert_eq!(unescaped(&quoted), Some(text));
+            for cut in (0..quoted.len()).filter(|cut| quoted.is_char_boundary(*cut)) {
+                let cut = format!("{}\"", &quoted[..cut]);
+                prop_assert_eq!(unescaped(&cut), serde_json::from_str::<String>(&cut).ok(), "{}", cut);
+            }
         }
 
         #[test]
