@@ -1,7 +1,7 @@
 //! Who set a leaf: the author, or the API server's defaulting (semantics 4). After defaulting the bytes are the same, so three witnesses are asked:
 //! `managedFields`, `kubectl apply`'s annotation, and our own record.
 
-use std::{collections::HashMap, fmt, marker::PhantomData};
+use std::{borrow::Cow, collections::HashMap, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -290,7 +290,7 @@ fn writes(file: &Workload<'_>, container: &str, kind: ProbeKind, leaf: Leaf) -> 
 /// The probe leaves that one manager owns.
 #[derive(Debug, Default)]
 struct Ownership<'w> {
-    /// By the key of a container in its list.
+    /// By the name of a container, sorted.
     containers: Vec<(Text<'w>, ContainerFields)>,
     /// The definition of a custom kind says nothing of what is in its template, or not that containers are known by name: whoever applies one of them
     /// applies all of it. Then what stands there is that manager's.
@@ -324,7 +324,8 @@ impl<'w> Ownership<'w> {
 impl Ownership<'_> {
     /// Of a key that stands twice, the last counts.
     fn container(&self, name: &str) -> Option<&ContainerFields> {
-        self.containers.iter().rev().find(|(key, _)| is_key_of(key, name)).map(|(_, fields)| fields)
+        let after = self.containers.partition_point(|(container, _)| &**container <= name);
+        self.containers[..after].last().filter(|(container, _)| &**container == name).map(|(_, fields)| fields)
     }
 
     fn probe(&self, container: &str, kind: ProbeKind) -> Option<&ProbeFields> {
@@ -357,14 +358,25 @@ impl Ownership<'_> {
     }
 }
 
-/// Whether a key of a list map, which is `k:` and the key's JSON, is that of a container.
-fn is_key_of(key: &str, container: &str) -> bool {
-    let Some(quoted) = key.strip_prefix("k:{\"name\":").and_then(|rest| rest.strip_suffix('}')) else { return false };
-    let plain = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    if plain.is_some_and(|plain| plain.bytes().all(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f))) {
-        return plain == Some(container);
+/// The container's name in a key of a list map, which is `k:` and the key's JSON.
+fn name_in(key: Text<'_>) -> Option<Text<'_>> {
+    const START: &str = "k:{\"name\":\"";
+    const END: &str = "\"}";
+    let name = key.strip_prefix(START)?.strip_suffix(END)?;
+    if name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+        // No name of a container that the API server accepts.
+        let quoted = key.get(START.len() - 1..key.len() - 1)?;
+        return unescaped(quoted).map(|name| Text(name.into()));
     }
-    quoted == serde_json::Value::from(container).to_string()
+    let end = START.len() + name.len();
+    Some(Text(match key.0 {
+        Cow::Borrowed(key) => key.get(START.len()..end)?.into(),
+        Cow::Owned(mut key) => {
+            key.truncate(end);
+            key.drain(..START.len());
+            key.into()
+        }
+    }))
 }
 
 /// Splits `managedFields` into what `Apply` entries own and what `Update` entries own. Entries of subresources say nothing about the template.
@@ -479,8 +491,10 @@ impl<'w> Fields<'w> {
 
     /// Of a pod spec.
     fn lists(self) -> Ownership<'w> {
-        let mut containers = self.containers.0;
-        containers.extend(self.init_containers.0);
+        let members = self.containers.0.into_iter().chain(self.init_containers.0);
+        let mut containers: Vec<_> = members.filter_map(|(key, fields)| Some((name_in(key)?, fields))).collect();
+        // What stands twice keeps its order.
+        containers.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ownership { containers, all: false }
     }
 }
@@ -575,12 +589,16 @@ mod tests {
 
     use super::*;
 
+    fn name(key: &str) -> Option<String> {
+        let owned = name_in(Text(key.to_owned().into())).map(|name| name.to_string());
+        assert_eq!(name_in(Text(key.into())).map(|name| name.to_string()), owned);
+        owned
+    }
+
     proptest! {
         #[test]
-        fn a_key_is_that_of_the_container_whose_name_it_quotes(name in "[ab\"\\\\\u{e9}\n]{0,4}", other in "[ab\"\\\\\u{e9}\n]{0,4}") {
-            let key = |name: &str| format!("k:{{\"name\":{}}}", serde_json::Value::from(name));
-            prop_assert!(is_key_of(&key(&name), &name));
-            prop_assert_eq!(is_key_of(&key(&other), &name), name == other);
+        fn a_key_quotes_the_name_of_its_container(text in "[ab\"\\\\\u{e9}\n}]{0,6}") {
+            prop_assert_eq!(name(&format!("k:{{\"name\":{}}}", serde_json::Value::from(&*text))), Some(text));
         }
     }
 
@@ -592,11 +610,39 @@ mod tests {
             "k:{\"name\":\"a\"",
             "k:{\"name\":a}",
             "k:{\"name\":\"}",
+            "k:{\"name\":\"a\",\"b\":\"c\"}",
             "k:{\"port\":\"a\"}",
             "k:{\"name\":\"a\"}}",
             "v:\"a\"",
         ] {
-            assert!(!is_key_of(key, "a") && !is_key_of(key, ""), "{key}");
+            assert_eq!(name(key), None, "{key}");
+        }
+    }
+
+    /// Of a container that stands twice in a list the last counts, and of one in both lists that among the init containers.
+    #[test]
+    fn owned_containers_are_found_by_name() {
+        let fields = |names: &str| -> String {
+            let members = names.split_whitespace().map(|member| {
+                let (name, probe) = member.split_once(':').unwrap();
+                format!("\"k:{{\\\"name\\\":\\\"{name}\\\"}}\":{{\"f:{probe}Probe\":{{}}}}")
+            });
+            members.collect::<Vec<_>>().join(",")
+        };
+        let json = format!(
+            "{{\"f:spec\":{{\"f:containers\":{{\".\":{{}},{}}},\"f:initContainers\":{{{}}}}}}}",
+            fields("c:liveness a:readiness b:liveness b:startup d:liveness"),
+            fields("d:readiness ab:liveness"),
+        );
+        let owned = serde_json::from_str::<Fields<'_>>(&json).unwrap().containers().unwrap();
+        let probes = |name| ProbeKind::ALL.map(|kind| owned.owns_probe(name, kind));
+        assert_eq!(probes("a"), [false, true, false]);
+        assert_eq!(probes("ab"), [true, false, false]);
+        assert_eq!(probes("b"), [false, false, true]);
+        assert_eq!(probes("c"), [true, false, false]);
+        assert_eq!(probes("d"), [false, true, false]);
+        for missing in ["", ".", "aa", "e"] {
+            assert_eq!(probes(missing), [false; 3], "{missing}");
         }
     }
 }
