@@ -285,16 +285,16 @@ fn mutate<'p, 'o>(
     if change.is_some_and(|change| change.keeps_template(object) || change.rolls_back(object)) {
         return Ok(Response::allow(""));
     }
+    let record = plan.record.to_annotation();
     let operations =
-        patch::operations(workload, &plan, object.get()).filter(|operations| patch::applies(object.get(), operations));
+        patch::operations(workload, &plan, &record, object.get()).filter(|operations| patch::applies(object.get(), operations));
     let operations = operations.ok_or_else(|| Fault("the values to fill in do not fit this object".to_owned()))?;
     let mut response = Response::allow("");
     response.patch(&patch::to_json(&operations));
     outcome.filled = plan.fields();
     outcome.verdict = "patched";
     response.warnings = response::within_budget(replaced_unknown(workload, &plan).into_iter().collect());
-    response.audit_annotations =
-        Some(AuditAnnotations { policy: &policy.hash, filled: plan.record.to_annotation(), ..AuditAnnotations::default() });
+    response.audit_annotations = Some(AuditAnnotations { policy: &policy.hash, filled: record, ..AuditAnnotations::default() });
     Ok(response)
 }
 

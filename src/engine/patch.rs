@@ -19,8 +19,8 @@ pub struct Operation {
 /// The operations of a plan: one per number, probe or hook, then the record on the workload's own metadata (never on the template: it would change the pods' hash).
 /// Empty when nothing changes; a record alone never causes a patch.
 ///
-/// `object` is the workload's own JSON: a handler is copied from there, with the fields that nobody here knows. `None`: it is not this workload's.
-pub fn operations(workload: &Workload<'_>, plan: &Plan, object: &str) -> Option<Vec<Operation>> {
+/// `record` is the text of the plan's record, which the caller needs as well. `object` is the workload's own JSON: a handler is copied from there, with the fields that nobody here knows. `None`: it is not this workload's.
+pub fn operations(workload: &Workload<'_>, plan: &Plan, record: &str, object: &str) -> Option<Vec<Operation>> {
     // Without metadata nothing can be recorded, and what is not recorded would look like the author's own later.
     if plan.is_empty() || !workload.has_metadata {
         return Some(Vec::new());
@@ -34,7 +34,7 @@ pub fn operations(workload: &Workload<'_>, plan: &Plan, object: &str) -> Option<
     for addition in &plan.additions {
         operations.push(operation(workload, addition, object)?);
     }
-    operations.extend(record_operation(workload, &plan.record));
+    operations.extend(record_operation(workload, &plan.record, record));
     Some(operations)
 }
 
@@ -112,18 +112,17 @@ pub(crate) fn operation(workload: &Workload<'_>, addition: &Addition, object: &s
     })
 }
 
-fn record_operation(workload: &Workload<'_>, record: &Record) -> Option<Operation> {
-    let text = record.to_annotation();
+fn record_operation(workload: &Workload<'_>, record: &Record, text: &str) -> Option<Operation> {
     let Some(annotations) = &workload.metadata.annotations else {
-        let value = format!("{{\"{}\":{}}}", Record::ANNOTATION, quoted(&text));
+        let value = format!("{{\"{}\":{}}}", Record::ANNOTATION, quoted(text));
         return Some(Operation { replace: false, path: "/metadata/annotations".to_owned(), value });
     };
     let present = annotations.filled.as_deref();
     // An empty record is written only over an old one that is wrong now.
-    if present == Some(&*text) || (record.is_empty() && present.is_none()) {
+    if present == Some(text) || (record.is_empty() && present.is_none()) {
         return None;
     }
-    Some(Operation { replace: present.is_some(), path: RECORD.to_owned(), value: quoted(&text) })
+    Some(Operation { replace: present.is_some(), path: RECORD.to_owned(), value: quoted(text) })
 }
 
 /// JSON pointer of [`Record::ANNOTATION`].
