@@ -1,6 +1,10 @@
 //! Finds the few matchers that may fit an object, without asking the others.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+// Some twenty look-ups are made for an object. Whoever sends one chooses what is looked up, but only the policy puts anything in: it takes no hash that
+// withstands an attacker.
+use foldhash::HashMap;
 
 use super::{
     choices::Operator,
@@ -42,7 +46,7 @@ enum Part<'m> {
 
 impl Index {
     pub(super) fn new<'m>(matchers: impl Iterator<Item = &'m Matcher> + Clone) -> Self {
-        let mut crowd: HashMap<Key<'m>, usize> = HashMap::new();
+        let mut crowd: HashMap<Key<'m>, usize> = HashMap::default();
         for key in matchers.clone().flat_map(places).flatten() {
             *crowd.entry(key).or_default() += 1;
         }
