@@ -37,3 +37,32 @@ fn answers_allocate_little() {
         assert!(allocations <= most, "{} of {size} bytes: {allocations} allocations, at most {most} expected", route.path());
     }
 }
+
+/// Three bytes of a list can take half a kilobyte, and anybody may send 8 MiB.
+#[test]
+fn a_forged_review_takes_little_memory() {
+    let admission = Admission::at(Arc::new(PolicyStore::new(Policy::builtin(Profile::Recommended))), || TODAY);
+    let many = vec!["{}"; 2_700_000].join(",");
+    let object = |inside: &str| {
+        format!(
+            r#"{{"apiVersion":"apps/v1","kind":"Deployment","metadata":{{"name":"x"}},"spec":{{"selector":{{}},"template":{{"spec":{{"containers":[{inside}]}}}}}}}}"#
+        )
+    };
+    let ports = format!(r#"{{"name":"a","image":"b","ports":[{many}]}}"#);
+    let small =
+        object(r#"{"name":"a","image":"b","livenessProbe":{"httpGet":{"port":1},"periodSeconds":1,"failureThreshold":1}}"#);
+    for (object, old) in [(object(&many), "null".to_owned()), (object(&ports), "null".to_owned()), (small, object(&many))] {
+        let operation = if old == "null" { "CREATE" } else { "UPDATE" };
+        let review = format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"{operation}","object":{object},"oldObject":{old}}}}}"#
+        );
+        for route in [Route::Validate, Route::Mutate] {
+            let mut verdict = "";
+            let measured = allocation_counter::measure(|| verdict = admission.answer(route, review.as_bytes()).outcome.verdict);
+            assert!(measured.bytes_max < 32 << 20, "{operation} {route:?}: {} bytes", measured.bytes_max);
+            // Whoever cannot be read is never denied.
+            let expected = if operation == "UPDATE" && route == Route::Mutate { "allowed" } else { "error" };
+            assert_eq!(verdict, expected, "{operation} {route:?}");
+        }
+    }
+}

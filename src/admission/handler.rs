@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock,
     engine::{Past, decide, defaults, evaluate_briefly, patch},
-    model::{Annotations, Json, Object, Owner, WitnessTexts, Witnesses, Workload, explain},
+    model::{Annotations, Json, Object, Owner, WitnessTexts, Witnesses, Workload, bounded, explain},
     policy::{Action, ConfigMapName, OnInternalError, OwnedObjects, Policy, PolicyStore},
 };
 
@@ -69,7 +69,7 @@ fn answer(policy: &Policy, route: Route, body: &[u8], today: fn() -> Date) -> An
     let Ok(text) = std::str::from_utf8(body) else { return bad_request("the body is not UTF-8") };
     let review = match Decoded::read(text) {
         Some(review) => review,
-        None => match serde_json::from_str::<Decoded<'_>>(text) {
+        None => match bounded(text).map_err(serde::de::Error::custom).and_then(|()| serde_json::from_str::<Decoded<'_>>(text)) {
             Ok(review) => review,
             Err(error) => return undecoded(policy, route, text, &error, today),
         },

@@ -264,12 +264,27 @@ impl<'a> Template<'a> {
         if let Ok(template) = Reader::whole(json, read::reading(read::template)) {
             return Ok(template);
         }
+        bounded(json).map_err(|message| DecodeError { pointer: pointer.to_owned(), message })?;
         let mut deserializer = serde_json::Deserializer::from_str(json);
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| DecodeError {
             pointer: format!("{pointer}{}", pointer_of(error.path())),
             message: explain(error.inner()),
         })
     }
+}
+
+/// Longest text that serde_json reads in the place of [`Reader`], in bytes. It knows no bound for what the items of lists take.
+const MOST_NOT_PLAIN: usize = 256 << 10;
+
+/// Whether serde_json may read a text that the reader did not take; else what is wrong.
+pub(crate) fn bounded(json: &str) -> Result<(), String> {
+    if json.len() <= MOST_NOT_PLAIN {
+        return Ok(());
+    }
+    Err(format!(
+        "of {} bytes, which is too long to be read with lists this long, or with a fault or escapes in its keys",
+        json.len()
+    ))
 }
 
 /// Why an object could not be read as its kind.
@@ -288,6 +303,7 @@ impl<'a> Object<'a> {
         if let Ok(object) = Reader::whole(json, read::reading(read::object)) {
             return Ok(object);
         }
+        bounded(json).map_err(|message| DecodeError { pointer: String::new(), message })?;
         // The path is tracked only when there is something to explain.
         serde_json::from_str(json).or_else(|_| {
             let mut deserializer = serde_json::Deserializer::from_str(json);

@@ -37,12 +37,17 @@ pub(crate) type Read<T> = Result<T, Strange>;
 /// Deeper than any object whose parts are read. (What is skipped may be as deep as it likes: no stack is used for it.)
 const DEPTH: u8 = 48;
 
+/// What the items of all lists of a text may take, in bytes. An item of three bytes of text can take half a kilobyte: without a bound, the 8 MiB that
+/// anybody may send would take gigabytes. This is room for 8,000 containers, or for 50,000 ports.
+const MOST_ITEM_BYTES: usize = 4 << 20;
+
 /// Reads a text from its start.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: u8,
+    item_bytes: usize,
     /// For tests: the places of all values that were skipped.
     #[cfg(test)]
     pub(crate) skipped: Vec<std::ops::Range<usize>>,
@@ -54,6 +59,7 @@ impl<'a> Reader<'a> {
             text,
             at: 0,
             depth: 0,
+            item_bytes: 0,
             #[cfg(test)]
             skipped: Vec::new(),
         }
@@ -65,6 +71,12 @@ impl<'a> Reader<'a> {
         let value = read(&mut reader)?;
         reader.space();
         if reader.at == text.len() { Ok(value) } else { Err(Strange) }
+    }
+
+    /// Makes room for one more item of a list.
+    pub(crate) fn room_for<T>(&mut self) -> Read<()> {
+        self.item_bytes += size_of::<T>();
+        if self.item_bytes > MOST_ITEM_BYTES { Err(Strange) } else { Ok(()) }
     }
 
     fn bytes(&self) -> &'a [u8] {

@@ -23,8 +23,8 @@ pub use check::{Port, resolve_port, same_check};
 pub use container::{
     Container, ContainerPort, EnvVar, FieldRef, Lifecycle, LifecycleHandler, List, MESH_PORTS, MESH_SIDECARS, Sleep, ValueFrom,
 };
-pub(crate) use decode::explain;
 pub use decode::{Annotations, DecodeError, Labels, Metadata, Object, OwnerReference, Text};
+pub(crate) use decode::{bounded, explain};
 pub use edit::{Change, Edit, Scalar};
 pub use exec::{Call, DATA_STORES, HttpCall, Protocol, Reach, Reading, Target, data_store, unexpanded_variables};
 pub use host::{Host, classify_host};

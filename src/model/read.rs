@@ -79,6 +79,7 @@ fn list<'a, T: Default>(
 ) -> impl FnOnce(&mut Reader<'a>, &mut Vec<T>) -> Read<()> {
     nullable(move |reader: &mut Reader<'a>, into: &mut Vec<T>| {
         reader.items(|reader| {
+            reader.room_for::<T>()?;
             into.push(T::default());
             into.last_mut().map_or(Ok(()), |item| read(reader, item))
         })
@@ -130,6 +131,7 @@ fn metadata<'a>(reader: &mut Reader<'a>, into: &mut Metadata<'a>) -> Read<()> {
 
 fn labels<'a>(reader: &mut Reader<'a>, into: &mut Labels<'a>) -> Read<()> {
     reader.entries(|reader, key| {
+        reader.room_for::<(Text<'_>, Text<'_>)>()?;
         let mut value = Text::default();
         nullable(text)(reader, &mut value)?;
         into.0.push((key, value));
