@@ -264,9 +264,10 @@ fn issue(view: &View, memory: &Memory, lifetimes: Lifetimes, now: Moment) -> Opt
             if leaf.issuer == *signer {
                 memory.leaf_is_due(now.wall) && until > leaf.not_after
             } else {
-                // While the old one is trusted there is time; where it no longer is, there is nothing to lose.
+                // While the old one is trusted there is time. Where a bundle lacks its issuer, this look publishes that again, and API servers that have
+                // not heard of either change trust it still; where that does not help, there is nothing to lose.
                 let known = memory.held_for(signer, now).is_some_and(|held| held >= lifetimes.overlap);
-                view.holds(signer) && (known || !view.holds(&leaf.issuer))
+                view.holds(signer) && (known || memory.leaf_is_lost(now))
             }
         }
         _ => view.holds(signer),

@@ -6,6 +6,9 @@ use std::time::{Duration, SystemTime};
 use super::assess::{Lifetimes, Moment, View};
 use super::certificate::{Authority, BACKDATED, Certificate};
 
+/// For how long it is tried to publish the issuer of a leaf again. Two or three looks, also where other replicas write at the same time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The leaf that is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
@@ -32,6 +35,8 @@ pub struct Memory {
     leaf: Option<Leaf>,
     /// What every bundle has held without a break, and since which uptime.
     held: BTreeMap<Certificate, Duration>,
+    /// Since which uptime a bundle has lacked the issuer of the leaf.
+    missing: Option<Duration>,
     /// Every certificate in the Secret when it was last in order.
     known: Vec<Certificate>,
     signer: Option<Authority>,
@@ -51,6 +56,8 @@ impl Memory {
         let held = seen.filter(|certificate| view.holds(certificate));
         self.held =
             held.map(|certificate| (certificate.clone(), self.held.get(certificate).copied().unwrap_or(now.uptime))).collect();
+        let missing = self.leaf.as_ref().is_some_and(|leaf| !view.holds(&leaf.issuer));
+        self.missing = missing.then(|| self.missing.unwrap_or(now.uptime));
         if let Some(authority) = view.stored.current.authority() {
             self.known = view.stored.certificates().cloned().collect();
             self.signer = Some(authority.clone());
@@ -61,6 +68,7 @@ impl Memory {
     /// A leaf is served from now on.
     pub fn serve(&mut self, leaf: Leaf) {
         self.leaf = Some(leaf);
+        self.missing = None;
     }
 
     /// A new authority was made and written.
@@ -86,6 +94,11 @@ impl Memory {
     /// For how long every bundle has been seen to hold `certificate`, none if one does not.
     pub(super) fn held_for(&self, certificate: &Certificate, now: Moment) -> Option<Duration> {
         Some(now.uptime.saturating_sub(*self.held.get(certificate)?))
+    }
+
+    /// Whether a bundle has lacked the issuer of the leaf for [`PATIENCE`], although every look publishes it: then it is no longer trusted.
+    pub(super) fn leaf_is_lost(&self, now: Moment) -> bool {
+        self.missing.is_some_and(|since| now.uptime.saturating_sub(since) >= PATIENCE)
     }
 
     /// Replicas whose clocks are months apart do not accept each other's authorities. They shall not replace them faster than API servers learn.

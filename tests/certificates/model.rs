@@ -333,6 +333,18 @@ fn a_leaf_that_ends_by_a_fast_clock_is_replaced_before_every_api_server_knows_th
     all_is_well_through(&faults.concat()).unwrap();
 }
 
+/// The CA of one that is served was in no bundle for a moment: it is published again, and API servers that heard of nothing trust it all along.
+#[test]
+fn a_leaf_whose_ca_was_wiped_from_the_bundles_is_kept_while_others_may_still_trust_it() {
+    let faults = [
+        vec![Fault::EmptySecret],
+        vec![Fault::DeleteSecret; 3],
+        vec![Fault::Nothing, Fault::WipeBundles],
+        vec![Fault::Nothing; 14],
+    ];
+    all_is_well_through(&faults.concat()).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default() })]
 

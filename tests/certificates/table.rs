@@ -85,6 +85,8 @@ fn each_situation_has_its_step() {
         ("next broken", view(&bad_next, &[a, b]), leaf, (5900, 5900), "prepare"),
         ("foreign in the bundle", view(&stored, &[a, b]), Some((&one, 5880)), (5880, 5890), "retire"),
         ("Secret replaced", view(&holding(&two), &[a]), leaf, (5900, 5900), "publish retire"),
+        ("leaf untrusted, seen just now", view(&holding(&two), &[b]), leaf, (5901, 5901), "publish retire"),
+        ("leaf untrusted for long", view(&holding(&two), &[b]), leaf, (5900, 5901), "publish issue retire"),
         ("CA ended", view(&stored, &[a]), None, (8800, 8800), "found"),
     ] {
         assert_eq!(does(&view, leaf, times), expected, "{situation}");
