@@ -66,3 +66,29 @@ fn a_forged_review_takes_little_memory() {
         }
     }
 }
+
+/// `managedFields` longer than any that an API server keeps are not read, and then nothing is filled in: who knows what the author set.
+#[test]
+fn forged_managed_fields_take_little_memory_and_override_nothing() {
+    let admission = Admission::at(Arc::new(PolicyStore::new(Policy::builtin(Profile::Recommended))), || TODAY);
+    let entry = |containers: &str| {
+        format!(
+            r#"{{"operation":"Apply","fieldsV1":{{"f:spec":{{"f:template":{{"f:spec":{{"f:containers":{{{containers}}}}}}}}}}}}}"#
+        )
+    };
+    let applied = entry(r#""k:{\"name\":\"a\"}":{"f:livenessProbe":{"f:httpGet":{}}}"#);
+    for (managed, verdict) in [
+        (applied.clone(), "patched"),
+        (vec![&*applied; 5_000].join(","), "patched"),
+        (vec!["{}"; 2_600_000].join(","), "allowed"),
+        (entry(&vec![r#""":{}"#; 1_300_000].join(",")), "allowed"),
+    ] {
+        let review = format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"CREATE","object":{{"apiVersion":"apps/v1","kind":"Deployment","metadata":{{"name":"x","managedFields":[{managed}]}},"spec":{{"selector":{{}},"template":{{"spec":{{"containers":[{{"name":"a","image":"b","livenessProbe":{{"httpGet":{{"port":1}},"timeoutSeconds":1,"periodSeconds":10,"successThreshold":1,"failureThreshold":3}}}}]}}}}}}}}}}}}"#
+        );
+        let mut found = "";
+        let measured = allocation_counter::measure(|| found = admission.answer(Route::Mutate, review.as_bytes()).outcome.verdict);
+        assert_eq!(found, verdict, "{} bytes", review.len());
+        assert!(measured.bytes_max < 32 << 20, "{} bytes for {}", measured.bytes_max, review.len());
+    }
+}

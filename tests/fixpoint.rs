@@ -190,7 +190,7 @@ fn filled(policy: &Policy, object: &Value, pass: Pass) -> Value {
     let text = object.to_string();
     with_plan(policy, &text, pass, |workload, plan| {
         let operations = patch::operations(workload, plan, &plan.record.to_annotation(), &text).expect("operations");
-        assert!(patch::applies(&text, &operations), "{operations:?}\n{object}");
+        assert!(patch::applies(workload, &text, &operations), "{operations:?}\n{object}");
         let document: json_patch::Patch = serde_json::from_str(&patch::to_json(&operations)).unwrap();
         let mut patched = object.clone();
         json_patch::patch(&mut patched, &document).unwrap();
@@ -360,7 +360,7 @@ fn updated(policy: &Policy, first: Value, change: &Value, witness: impl FnOnce(&
     let texts = WitnessTexts::of(&workload, Some(&old));
     let plan = defaults::plan(policy, &workload, &Witnesses::live(&workload, Some(&old), &texts), false);
     let operations = patch::operations(&workload, &plan, &plan.record.to_annotation(), &new_text).expect("operations");
-    assert!(patch::applies(&new_text, &operations), "{operations:?}");
+    assert!(patch::applies(&workload, &new_text, &operations), "{operations:?}");
     let document: json_patch::Patch = serde_json::from_str(&patch::to_json(&operations)).unwrap();
     let mut patched = new.clone();
     json_patch::patch(&mut patched, &document).unwrap();

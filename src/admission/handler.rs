@@ -286,8 +286,8 @@ fn mutate<'p, 'o>(
         return Ok(Response::allow(""));
     }
     let record = plan.record.to_annotation();
-    let operations =
-        patch::operations(workload, &plan, &record, object.get()).filter(|operations| patch::applies(object.get(), operations));
+    let operations = patch::operations(workload, &plan, &record, object.get())
+        .filter(|operations| patch::applies(workload, object.get(), operations));
     let operations = operations.ok_or_else(|| Fault("the values to fill in do not fit this object".to_owned()))?;
     let mut response = Response::allow("");
     response.patch(&patch::to_json(&operations));

@@ -72,53 +72,53 @@ impl<'r> Response<'r> {
         self.patch = Some(STANDARD.encode(operations));
     }
 
-    /// The body. It is written here because a general serialiser looks at each byte of each text for what must be escaped.
+    /// The body. It is written here because most of it is fixed.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let texts = self.patch.as_ref().map_or(0, String::len)
             + self.warnings.iter().map(String::len).sum::<usize>()
             + self.status.as_ref().map_or(0, |status| status.message.len())
             + self.audit_annotations.as_ref().map_or(0, |audit| audit.findings.len() + audit.exempted.len() + audit.filled.len());
-        let mut body = Vec::with_capacity(USUAL_BYTES + texts);
-        body.extend_from_slice(br#"{"apiVersion":""#);
-        body.extend_from_slice(API_VERSION.as_bytes());
-        body.extend_from_slice(br#"","kind":""#);
-        body.extend_from_slice(KIND.as_bytes());
-        body.extend_from_slice(br#"","response":{"uid":"#);
+        let mut body = String::with_capacity(USUAL_BYTES + texts);
+        body.push_str(r#"{"apiVersion":""#);
+        body.push_str(API_VERSION);
+        body.push_str(r#"","kind":""#);
+        body.push_str(KIND);
+        body.push_str(r#"","response":{"uid":"#);
         quote(self.uid, &mut body);
-        body.extend_from_slice(if self.allowed { br#","allowed":true"# } else { br#","allowed":false"# });
+        body.push_str(if self.allowed { r#","allowed":true"# } else { r#","allowed":false"# });
         if let Some(Status { message, reason, code }) = &self.status {
-            body.extend_from_slice(br#","status":{"message":"#);
+            body.push_str(r#","status":{"message":"#);
             quote(message, &mut body);
-            body.extend_from_slice(format!(r#","reason":"{reason}","code":{code}}}"#).as_bytes());
+            let _ = write!(body, r#","reason":"{reason}","code":{code}}}"#);
         }
         if let Some(patch) = &self.patch {
             // Nothing in base64 needs escaping.
-            body.extend_from_slice(br#","patch":""#);
-            body.extend_from_slice(patch.as_bytes());
-            body.extend_from_slice(br#"","patchType":"JSONPatch""#);
+            body.push_str(r#","patch":""#);
+            body.push_str(patch);
+            body.push_str(r#"","patchType":"JSONPatch""#);
         }
         for (at, warning) in self.warnings.iter().enumerate() {
-            body.extend_from_slice(if at == 0 { br#","warnings":["# } else { b"," });
+            body.push_str(if at == 0 { r#","warnings":["# } else { "," });
             quote(warning, &mut body);
         }
         if !self.warnings.is_empty() {
-            body.push(b']');
+            body.push(']');
         }
         if let Some(AuditAnnotations { policy, findings, exempted, filled, rollback }) = &self.audit_annotations {
-            body.extend_from_slice(br#","auditAnnotations":{"policy":"#);
+            body.push_str(r#","auditAnnotations":{"policy":"#);
             quote(policy, &mut body);
             for (key, value) in [("findings", &**findings), ("exempted", exempted), ("filled", filled), ("rollback", rollback)] {
                 if !value.is_empty() {
-                    body.extend_from_slice(b",\"");
-                    body.extend_from_slice(key.as_bytes());
-                    body.extend_from_slice(b"\":");
+                    body.push_str(",\"");
+                    body.push_str(key);
+                    body.push_str("\":");
                     quote(value, &mut body);
                 }
             }
-            body.push(b'}');
+            body.push('}');
         }
-        body.extend_from_slice(b"}}");
-        body
+        body.push_str("}}");
+        body.into_bytes()
     }
 }
 

@@ -5,7 +5,7 @@
 //! pass therefore gives the same numbers. No computed value makes a probe stricter than the API default would, and nothing is filled in that would make
 //! a rule fire: see [`Draft::measures`].
 
-use std::{borrow::Cow, collections::HashSet};
+use std::borrow::Cow;
 
 use crate::{
     model::{
@@ -179,13 +179,9 @@ impl Plan {
 /// The record and every witness of who set what go by the names of containers. The API server refuses an object in which one stands twice, but only after
 /// it was patched.
 fn has_unique_names(workload: &Workload<'_>) -> bool {
-    let containers = &workload.containers;
-    if containers.len() <= 8 {
-        let stands_before = |at: usize| containers[..at].iter().any(|before| before.name == containers[at].name);
-        return !(1..containers.len()).any(stands_before);
-    }
-    let mut seen = HashSet::with_capacity(containers.len());
-    containers.iter().all(|container| seen.insert(&*container.name))
+    let mut names: Vec<&str> = workload.containers.iter().map(|container| &*container.name).collect();
+    names.sort_unstable();
+    names.array_windows().all(|[one, next]| one != next)
 }
 
 /// Computes what to fill in. `create`: on UPDATE nothing is filled in of which it is unknown who set it.
@@ -387,13 +383,13 @@ struct Slot {
     timing: Timing,
     grace: Option<i64>,
     exec: bool,
-    /// Who set each leaf of [`FILLABLE`], for those that may be filled in; `None` for those that may not.
-    open: [Option<Author>; 5],
+    /// Who set each leaf, in the order of [`Leaf::ALL`], for those that may be filled in; `None` for those that may not.
+    open: [Option<Author>; 6],
 }
 
 impl Slot {
-    fn author(&self, leaf: Leaf) -> Option<Author> {
-        FILLABLE.iter().position(|candidate| *candidate == leaf).and_then(|at| self.open[at])
+    const fn author(&self, leaf: Leaf) -> Option<Author> {
+        self.open[leaf as usize]
     }
 
     const fn value(&self, leaf: Leaf) -> Option<i64> {
@@ -525,8 +521,8 @@ impl Draft<'_> {
     fn open(&self, kind: ProbeKind, probe: &Probe<'_>) -> Slot {
         let grace = probe.defaulted(Leaf::TerminationGracePeriodSeconds);
         let exec = matches!(probe.handler(), Some(Handler::Exec(_)));
-        let mut slot = Slot { timing: probe.timing(), grace, exec, open: [None; 5] };
-        for (at, leaf) in FILLABLE.into_iter().enumerate() {
+        let mut slot = Slot { timing: probe.timing(), grace, exec, open: [None; 6] };
+        for leaf in FILLABLE {
             if leaf == Leaf::TerminationGracePeriodSeconds && kind != ProbeKind::Liveness {
                 continue;
             }
@@ -539,7 +535,7 @@ impl Draft<'_> {
             if !fillable {
                 continue;
             }
-            slot.open[at] = Some(author);
+            slot.open[leaf as usize] = Some(author);
             match leaf.api_default() {
                 Some(default) => slot.set(leaf, default),
                 None => slot.grace = None,
@@ -676,7 +672,7 @@ impl Draft<'_> {
             _ => timing.threshold_for_start_up(alone.max(self.allowance()).max(STARTUP_GUARANTEE)).max(3),
         };
         let in_range = [initial_delay, period, timing.failure_threshold].into_iter().all(|number| number <= i64::from(i32::MAX));
-        in_range.then_some(Slot { timing, grace: slot.grace, exec: slot.exec, open: [None; 5] })
+        in_range.then_some(Slot { timing, grace: slot.grace, exec: slot.exec, open: [None; 6] })
     }
 
     /// Seconds of the preStop sleep that is added. The process needs the rest of every grace period that may apply.

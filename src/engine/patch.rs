@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use super::defaults::{Addition, Fill, PRE_STOP, Plan, STARTUP};
-use crate::model::{Container, Read, Reader, Record, Workload, at_pointer};
+use crate::model::{Read, Reader, Record, Workload, at_pointer, quote};
 
 /// One RFC 6902 operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Operation {
     pub path: String,
     /// JSON text of the value.
     pub value: String,
+    /// Index in [`Workload::containers`] of the container that it changes; none for the record.
+    pub container: Option<usize>,
 }
 
 /// The operations of a plan: one per number, probe or hook, then the record on the workload's own metadata (never on the template: it would change the pods' hash).
@@ -28,7 +30,7 @@ pub fn operations(workload: &Workload<'_>, plan: &Plan, record: &str, object: &s
     let mut operations = Vec::with_capacity(plan.fills.len() + plan.additions.len() + 1);
     // The fills of a container stand together.
     for fills in plan.fills.chunk_by(|one, next| one.container == next.container) {
-        let container = pointer(workload, workload.containers.get(fills.first()?.container)?);
+        let container = workload.container_pointer(workload.containers.get(fills.first()?.container)?);
         operations.extend(fills.iter().map(|fill| number(fill, &container)));
     }
     for addition in &plan.additions {
@@ -38,54 +40,21 @@ pub fn operations(workload: &Workload<'_>, plan: &Plan, record: &str, object: &s
     Some(operations)
 }
 
-/// The JSON pointer of a container. Some 80 of them are written for a large object, so it is pushed rather than formatted.
-fn pointer(workload: &Workload<'_>, container: &Container<'_>) -> String {
-    let (pod_spec, list) = (workload.pod_spec_pointer(), container.list.field());
-    let mut pointer = String::with_capacity(pod_spec.len() + list.len() + 8);
-    push_tokens(&mut pointer, pod_spec, &[list]);
-    pointer.push('/');
-    push_number(&mut pointer, i64::try_from(container.index).unwrap_or(i64::MAX));
-    pointer
-}
-
-fn push_tokens(pointer: &mut String, start: &str, tokens: &[&str]) {
-    pointer.push_str(start);
-    for token in tokens {
-        pointer.push('/');
-        pointer.push_str(token);
-    }
-}
-
-/// Most numbers that are written have one digit.
-fn push_number(text: &mut String, number: i64) {
-    match u8::try_from(number) {
-        Ok(digit @ 0..=9) => text.push(char::from(b'0' + digit)),
-        _ => {
-            let _ = write!(text, "{number}");
-        }
-    }
-}
-
 fn number(fill: &Fill, container: &str) -> Operation {
-    let tokens = [fill.probe.field(), fill.leaf.field()];
-    let mut path = String::with_capacity(container.len() + tokens[0].len() + tokens[1].len() + 2);
-    push_tokens(&mut path, container, &tokens);
-    let value = if fill.takes_away() {
-        "null".to_owned()
-    } else {
-        let mut value = String::new();
-        push_number(&mut value, fill.value);
-        value
-    };
-    Operation { replace: fill.present.is_some(), path, value }
+    let path = [container, "/", fill.probe.field(), "/", fill.leaf.field()].concat();
+    let value = if fill.takes_away() { "null".to_owned() } else { fill.value.to_string() };
+    Operation { replace: fill.present.is_some(), path, value, container: Some(fill.container) }
 }
 
 /// What is taken away is replaced by `null`, which the API server reads as absent.
 pub(crate) fn operation(workload: &Workload<'_>, addition: &Addition, object: &str) -> Option<Operation> {
-    let at = |index: usize| workload.containers.get(index).map(|container| (container, pointer(workload, container)));
-    Some(match addition {
-        Addition::Startup { container, numbers, replace } => {
-            let (container, pointer) = at(*container)?;
+    let (Addition::Startup { container: index, .. }
+    | Addition::PreStopSleep { container: index, .. }
+    | Addition::TakenAway { container: index, .. }) = addition;
+    let container = workload.containers.get(*index)?;
+    let pointer = workload.container_pointer(container);
+    let (replace, place, value) = match addition {
+        Addition::Startup { numbers, replace, .. } => {
             let handler = container.liveness_probe.as_ref()?.handler()?.field();
             let copied = at_pointer(object, &format!("{pointer}/livenessProbe/{handler}"))?;
             let mut value = format!("{{\"{handler}\":{copied}");
@@ -93,58 +62,44 @@ pub(crate) fn operation(workload: &Workload<'_>, addition: &Addition, object: &s
                 let _ = write!(value, ",\"{}\":{number}", leaf.field());
             }
             value.push('}');
-            Operation { replace: *replace, path: format!("{pointer}/{STARTUP}"), value }
+            (*replace, STARTUP.to_owned(), value)
         }
-        Addition::PreStopSleep { container, seconds, replace } => {
-            let (container, pointer) = at(*container)?;
+        Addition::PreStopSleep { seconds, replace, .. } => {
             let hook = format!("{{\"sleep\":{{\"seconds\":{seconds}}}}}");
             if container.lifecycle.is_some() {
-                Operation { replace: *replace, path: format!("{pointer}/{PRE_STOP}"), value: hook }
+                (*replace, PRE_STOP.to_owned(), hook)
             } else {
-                Operation { replace: false, path: format!("{pointer}/lifecycle"), value: format!("{{\"preStop\":{hook}}}") }
+                (false, "lifecycle".to_owned(), format!("{{\"preStop\":{hook}}}"))
             }
         }
-        Addition::TakenAway { container, part, place } => {
-            let (_, pointer) = at(*container)?;
-            let path = if place.is_empty() { format!("{pointer}/{part}") } else { format!("{pointer}/{part}/{place}") };
-            Operation { replace: true, path, value: "null".to_owned() }
-        }
-    })
+        Addition::TakenAway { part, place: "", .. } => (true, (*part).to_owned(), "null".to_owned()),
+        Addition::TakenAway { part, place, .. } => (true, format!("{part}/{place}"), "null".to_owned()),
+    };
+    Some(Operation { replace, path: format!("{pointer}/{place}"), value, container: Some(*index) })
 }
 
 fn record_operation(workload: &Workload<'_>, record: &Record, text: &str) -> Option<Operation> {
+    // The record is JSON itself, with a quote every ten bytes.
+    let mut value = String::with_capacity(text.len() * 3 / 2 + 64);
     let Some(annotations) = &workload.metadata.annotations else {
-        let value = format!("{{\"{}\":{}}}", Record::ANNOTATION, quoted(text));
-        return Some(Operation { replace: false, path: "/metadata/annotations".to_owned(), value });
+        let _ = write!(value, "{{\"{}\":", Record::ANNOTATION);
+        quote(text, &mut value);
+        value.push('}');
+        return Some(Operation { replace: false, path: ANNOTATIONS.to_owned(), value, container: None });
     };
     let present = annotations.filled.as_deref();
     // An empty record is written only over an old one that is wrong now.
     if present == Some(text) || (record.is_empty() && present.is_none()) {
         return None;
     }
-    Some(Operation { replace: present.is_some(), path: RECORD.to_owned(), value: quoted(text) })
+    quote(text, &mut value);
+    Some(Operation { replace: present.is_some(), path: RECORD.to_owned(), value, container: None })
 }
+
+const ANNOTATIONS: &str = "/metadata/annotations";
 
 /// JSON pointer of [`Record::ANNOTATION`].
 const RECORD: &str = "/metadata/annotations/probekeeper.dev~1filled";
-
-/// A text as a JSON string.
-fn quoted(text: &str) -> String {
-    // The record is JSON itself, in which there is nothing to escape but quotes, unless a name is strange.
-    if text.bytes().any(|byte| byte == b'\\' || byte < b' ') {
-        return serde_json::Value::from(text).to_string();
-    }
-    let mut quoted = String::with_capacity(text.len() * 3 / 2 + 2);
-    quoted.push('"');
-    let mut parts = text.split('"');
-    quoted.push_str(parts.next().unwrap_or_default());
-    for part in parts {
-        quoted.push_str("\\\"");
-        quoted.push_str(part);
-    }
-    quoted.push('"');
-    quoted
-}
 
 /// A token of a JSON pointer as a key.
 fn unescape(token: &str) -> Cow<'_, str> {
@@ -171,9 +126,24 @@ pub fn to_json(operations: &[Operation]) -> String {
 }
 
 /// Whether every operation applies to the object's own bytes: the parent of each added member is an object, the target of each replacement exists.
-pub fn applies(object: &str, operations: &[Operation]) -> bool {
-    let mut places = Places::of(operations);
-    Reader::whole(object, |reader| places.follow(reader, 0)).is_ok() && places.0.iter().all(Place::is_as_needed)
+///
+/// What our reader has read it has found at its place, so of such a container, and of such annotations, only their own text is walked.
+pub fn applies(workload: &Workload<'_>, object: &str, operations: &[Operation]) -> bool {
+    let annotations = workload.metadata.annotations.as_ref().map_or("", |annotations| annotations.text.0);
+    operations.chunk_by(|one, next| one.container == next.container).all(|operations| {
+        let container = operations.first().and_then(|operation| workload.containers.get(operation.container?));
+        let (text, pointer) = match container {
+            Some(container) => (container.text.0, workload.container_pointer(container)),
+            None => (annotations, ANNOTATIONS.to_owned()),
+        };
+        if text.is_empty() { apply_to(object, "", operations) } else { apply_to(text, &pointer, operations) }
+    })
+}
+
+/// The same for operations in the text of what stands at `pointer`.
+fn apply_to(text: &str, pointer: &str, operations: &[Operation]) -> bool {
+    let Some(mut places) = Places::of(operations, pointer) else { return false };
+    Reader::whole(text, |reader| places.follow(reader, 0)).is_ok() && places.0.iter().all(Place::is_as_needed)
 }
 
 /// The places that operations ask for, as a tree: what they have in common is walked once. The first is the object itself.
@@ -220,21 +190,19 @@ impl<'p> Place<'p> {
 }
 
 impl<'p> Places<'p> {
-    fn of(operations: &'p [Operation]) -> Self {
+    /// Of operations below `pointer`; `None`: one of them is elsewhere.
+    fn of(operations: &'p [Operation], pointer: &str) -> Option<Self> {
         let mut places = Vec::with_capacity(operations.len() * 2 + 8);
         places.push(Place::new("".into(), 0));
         let mut places = Self(places);
         for operation in operations {
-            let path = if operation.replace {
-                &*operation.path
-            } else {
-                operation.path.rsplit_once('/').map_or("", |(parent, _)| parent)
-            };
-            let at = path.split('/').skip(1).fold(0, |at, token| places.below(at, token));
+            let path = operation.path.strip_prefix(pointer)?;
+            let place = if operation.replace { path } else { path.rsplit_once('/')?.0 };
+            let at = place.split('/').skip(1).fold(0, |at, token| places.below(at, token));
             places.0[at].needed |= operation.replace;
             places.0[at].object_needed |= !operation.replace;
         }
-        places
+        Some(places)
     }
 
     /// The place of a pointer's token below another place, which is put there if it is new.
@@ -304,8 +272,8 @@ mod tests {
             (false, "/missing/x", false),
         ];
         for (replace, path, expected) in cases {
-            let operation = Operation { replace, path: path.to_owned(), value: "1".to_owned() };
-            assert_eq!(applies(object, std::slice::from_ref(&operation)), expected, "{operation:?}");
+            let operation = Operation { replace, path: path.to_owned(), value: "1".to_owned(), container: None };
+            assert_eq!(apply_to(object, "", std::slice::from_ref(&operation)), expected, "{operation:?}");
             let document: json_patch::Patch = serde_json::from_str(&to_json(&[operation])).unwrap();
             let mut value = serde_json::from_str(object).unwrap();
             assert_eq!(json_patch::patch(&mut value, &document).is_ok(), expected, "json-patch disagrees about {path}");
@@ -339,20 +307,20 @@ mod tests {
             "/x/y",
         ];
         let all = || paths.iter().flat_map(|path| [false, true].map(|replace| (replace, (*path).to_owned())));
-        let one = |(replace, path): (bool, String)| Operation { replace, path, value: "1".to_owned() };
+        let one = |(replace, path): (bool, String)| Operation { replace, path, value: "1".to_owned(), container: None };
         let all: Vec<Operation> = all().map(one).collect();
-        let alone = |operation: &Operation| applies(object, std::slice::from_ref(operation));
+        let alone = |operation: &Operation| apply_to(object, "", std::slice::from_ref(operation));
         assert!(all.iter().any(alone) && !all.iter().all(alone));
         for first in &all {
             for second in &all {
                 for third in [first, &all[7], &all[all.len() / 2]] {
                     let operations = [first.clone(), second.clone(), third.clone()];
-                    assert_eq!(applies(object, &operations), operations.iter().all(alone), "{operations:?}");
+                    assert_eq!(apply_to(object, "", &operations), operations.iter().all(alone), "{operations:?}");
                 }
             }
         }
         let applicable: Vec<Operation> = all.iter().filter(|operation| alone(operation)).cloned().collect();
-        assert!(applies(object, &applicable));
+        assert!(apply_to(object, "", &applicable));
         for operation in &all {
             let value: serde_json::Value = serde_json::from_str(object).unwrap();
             let expected = if operation.replace {
@@ -367,18 +335,47 @@ mod tests {
 
     #[test]
     fn the_text_of_an_object_must_be_whole() {
-        let operation = Operation { replace: false, path: "/a/b".to_owned(), value: "1".to_owned() };
-        assert!(applies(r#"{"a":{}}"#, std::slice::from_ref(&operation)));
+        let operation = Operation { replace: false, path: "/a/b".to_owned(), value: "1".to_owned(), container: None };
+        assert!(apply_to(r#"{"a":{}}"#, "", std::slice::from_ref(&operation)));
         for object in [r#"{"a":{}"#, r#"{"a":{}}}"#, r#"{"a":{},}"#, "", "{", "[]", "null"] {
-            assert!(!applies(object, std::slice::from_ref(&operation)), "{object}");
+            assert!(!apply_to(object, "", std::slice::from_ref(&operation)), "{object}");
         }
     }
 
+    /// What was read is proved by its own text, and what was not by all of the object's. A pointer elsewhere than in what was read is no proof.
     #[test]
-    fn the_record_stands_in_quotes_as_serde_json_would_write_it() {
-        for text in ["", "{}", r#"{"app":{"livenessProbe":{"periodSeconds":1}}}"#, "\\", "a\"\n\u{1}b", "\u{e9}\"\u{7f}\""] {
-            assert_eq!(quoted(text), serde_json::Value::from(text).to_string());
+    fn the_text_of_a_container_proves_what_is_in_it() {
+        let object = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"annotations":{"a":"b"}},"spec":{"containers":[{"name":"a"},{"name":"b","livenessProbe":{"periodSeconds":5}}]}}"#;
+        let plain = Workload::from_json(object).unwrap().unwrap();
+        assert!(plain.containers.iter().all(|container| !container.text.0.is_empty()));
+        // An escaped key is read by serde_json.
+        let escaped = object.replace("\"name\"", "\"n\\u0061me\"");
+        let strange = Workload::from_json(&escaped).unwrap().unwrap();
+        assert!(strange.containers.iter().all(|container| container.text.0.is_empty()));
+        for (container, replace, path, expected) in [
+            (Some(1), true, "/spec/containers/1/livenessProbe/periodSeconds", true),
+            (Some(1), false, "/spec/containers/1/livenessProbe/timeoutSeconds", true),
+            (Some(1), true, "/spec/containers/1/livenessProbe/timeoutSeconds", false),
+            (Some(1), false, "/spec/containers/1/lifecycle/preStop", false),
+            (Some(0), false, "/spec/containers/0/livenessProbe/timeoutSeconds", false),
+            (None, false, RECORD, true),
+            (None, true, RECORD, false),
+        ] {
+            let operation = Operation { replace, path: path.to_owned(), value: "1".to_owned(), container };
+            for (workload, object) in [(&plain, object), (&strange, &*escaped)] {
+                assert_eq!(applies(workload, object, std::slice::from_ref(&operation)), expected, "{operation:?} {object}");
+            }
         }
-        assert_eq!(RECORD.rsplit_once('/').map(|(_, token)| unescape(token)), Some(Record::ANNOTATION.into()));
+        let path = "/spec/containers/0/livenessProbe/periodSeconds".to_owned();
+        let elsewhere = Operation { replace: true, path, value: "1".to_owned(), container: Some(1) };
+        assert!(!applies(&plain, object, &[elsewhere]));
+    }
+
+    #[test]
+    fn the_record_has_its_place() {
+        assert_eq!(
+            RECORD.rsplit_once('/').map(|(place, token)| (place, unescape(token))),
+            Some((ANNOTATIONS, Record::ANNOTATION.into()))
+        );
     }
 }

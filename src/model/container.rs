@@ -5,6 +5,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::{
     Json, Text,
     decode::nullable,
+    json::Verbatim,
     pre_stop::PreStop,
     probe::{Exec, PortRef, Probe, ProbeKind},
 };
@@ -43,6 +44,9 @@ pub struct Container<'a> {
     /// Exceptions to the restart policy by exit code; only whether there are any.
     #[serde(default)]
     pub restart_policy_rules: Option<IgnoredAny>,
+    /// All of it.
+    #[serde(skip)]
+    pub(crate) text: Verbatim<'a>,
     /// Which list of the pod spec holds it. Not part of the JSON.
     #[serde(skip)]
     pub list: List,

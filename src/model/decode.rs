@@ -12,7 +12,11 @@ use serde::{
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
 
-use super::{Container, Json, json::Reader, read};
+use super::{
+    Container, Json,
+    json::{Reader, Verbatim},
+    read,
+};
 
 /// A string that borrows from the input where it has no escapes. (`Option<Cow<str>>` would always be copied by serde.)
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -187,6 +191,9 @@ pub struct Annotations<'a> {
     /// `false`: no Istio sidecar.
     #[serde(rename = "sidecar.istio.io/inject", borrow, default)]
     pub inject: Option<Text<'a>>,
+    /// All of them.
+    #[serde(skip)]
+    pub(crate) text: Verbatim<'a>,
 }
 
 impl Annotations<'_> {

@@ -5,6 +5,8 @@
 //! and the caller reads the text again with serde_json, which either accepts it or says what is wrong. So there is one authority on what is accepted, but
 //! for one thing: of a value that is skipped, only strings and the number of brackets are checked. What is in it nobody reads, and the API server wrote it.
 
+use std::fmt::{self, Write as _};
+
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use wide::u8x16;
@@ -25,6 +27,16 @@ impl<'a> Json<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         <&RawValue>::deserialize(deserializer).map(|raw| Self(raw.get()))
+    }
+}
+
+/// The JSON text of something that was read. It may hold what is secret, so `Debug` does not show it; empty where another reader than [`Reader`] read it.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Verbatim<'a>(pub(crate) &'a str);
+
+impl fmt::Debug for Verbatim<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
     }
 }
 
@@ -370,46 +382,73 @@ impl<'a> Reader<'a> {
 
 /// The text of a JSON string, which stands in quotes.
 ///
-/// JSON within a string has an escaped quote every ten bytes or so. Sixteen bytes are therefore copied at once, and those from the next escape on are written
-/// over: to copy just as many as there are takes longer.
+/// JSON within a string has an escaped quote every ten bytes or so. Of 64 bytes it is found at once where the backslashes are; what stands between two of
+/// them is copied by sixteen bytes, and those from the next escape on are written over: to copy just as many as there are takes longer.
 pub(crate) fn unescaped(quoted: &str) -> Option<String> {
     let bytes = quoted.strip_prefix('"')?.strip_suffix('"')?.as_bytes();
     let mut text = vec![0; bytes.len() + 16];
-    let (mut from, mut to) = (0, 0);
-    while from < bytes.len() {
-        let rest = &bytes[from..];
-        let mut padded = [b' '; 16];
-        let block = if let Some(block) = rest.first_chunk::<16>() {
-            block
-        } else {
-            padded[..rest.len()].copy_from_slice(rest);
-            &padded
-        };
-        *text.get_mut(to..)?.first_chunk_mut::<16>()? = *block;
-        let length = plain_in(*block).min(rest.len());
-        from += length;
-        to += length;
-        if length == 16 || length == rest.len() {
-            continue;
+    let (mut from, mut to) = (0_usize, 0);
+    let copy = |text: &mut [u8], from: usize, to: usize, length: usize| -> Option<()> {
+        match (bytes.get(from..).and_then(<[u8]>::first_chunk::<16>), text.get_mut(to..).and_then(<[u8]>::first_chunk_mut::<16>))
+        {
+            (Some(source), Some(target)) if length <= 16 => *target = *source,
+            _ => text.get_mut(to..to + length)?.copy_from_slice(bytes.get(from..from + length)?),
         }
-        if rest[length] != b'\\' {
+        Some(())
+    };
+    for start in (0..bytes.len()).step_by(64) {
+        let (mut backslashes, mut others) = escapable(&bytes[start..]);
+        // An escape that began in the block before ends in this one.
+        let begun = !0 << (from.saturating_sub(start)).min(63);
+        (backslashes, others) = (backslashes & begun, others & begun);
+        while backslashes != 0 {
+            let bit = backslashes & backslashes.wrapping_neg();
+            let place = start + bit.trailing_zeros() as usize;
+            copy(&mut text, from, to, place - from)?;
+            to += place - from;
+            text[to] = match bytes.get(place + 1)? {
+                escaped @ (b'"' | b'\\' | b'/') => *escaped,
+                b'n' => b'\n',
+                b't' => b'\t',
+                b'r' => b'\r',
+                b'b' => 8,
+                b'f' => 12,
+                // Numbers of characters, in pairs perhaps, are seldom.
+                _ => return serde_json::from_str(quoted).ok(),
+            };
+            to += 1;
+            from = place + 2;
+            let done = !(bit | bit << 1);
+            (backslashes, others) = (backslashes & done, others & done);
+        }
+        if others != 0 {
             return None;
         }
-        text[to] = match rest.get(length + 1)? {
-            escaped @ (b'"' | b'\\' | b'/') => *escaped,
-            b'n' => b'\n',
-            b't' => b'\t',
-            b'r' => b'\r',
-            b'b' => 8,
-            b'f' => 12,
-            // Numbers of characters, in pairs perhaps, are seldom.
-            _ => return serde_json::from_str(quoted).ok(),
-        };
-        from += 2;
-        to += 1;
     }
-    text.truncate(to);
+    let length = bytes.len() - from;
+    copy(&mut text, from, to, length)?;
+    text.truncate(to + length);
     String::from_utf8(text).ok()
+}
+
+/// Where in the first 64 bytes there are backslashes, and where quotes and control characters.
+fn escapable(bytes: &[u8]) -> (u64, u64) {
+    let mut padded = [b' '; 64];
+    let block = if let Some(block) = bytes.first_chunk::<64>() {
+        block
+    } else {
+        padded[..bytes.len()].copy_from_slice(bytes);
+        &padded
+    };
+    let control = u8x16::splat(0x1f);
+    let (mut backslashes, mut others) = (0, 0);
+    for (part, sixteen) in block.as_chunks::<16>().0.iter().enumerate() {
+        let block = u8x16::new(*sixteen);
+        let other = block.simd_eq(u8x16::splat(b'"')) | block.max(control).simd_eq(control);
+        backslashes |= u64::from(block.simd_eq(u8x16::splat(b'\\')).to_bitmask()) << (16 * part);
+        others |= u64::from(other.to_bitmask()) << (16 * part);
+    }
+    (backslashes, others)
 }
 
 /// How many of these bytes there are before the first that is a quote, a backslash or a control character.
@@ -420,16 +459,29 @@ fn plain_in(block: [u8; 16]) -> usize {
     (found.to_bitmask() | 1 << 16).trailing_zeros() as usize
 }
 
-/// Writes a text as a JSON string, which is quick where nothing in it must be escaped.
-pub(crate) fn quote(text: &str, into: &mut Vec<u8>) {
-    if plain(text.as_bytes()) < text.len() {
-        // Strings always serialise.
-        let _ = serde_json::to_writer(into, text);
-        return;
+/// Writes a text as a JSON string: as it stands up to each byte that must be escaped. (A general serialiser looks at each byte alone.)
+pub(crate) fn quote(text: &str, into: &mut String) {
+    into.push('"');
+    let mut rest = text;
+    loop {
+        let (as_it_stands, escaped) = rest.split_at(plain(rest.as_bytes()));
+        into.push_str(as_it_stands);
+        let Some(byte) = escaped.bytes().next() else { break };
+        match byte {
+            b'"' => into.push_str("\\\""),
+            b'\\' => into.push_str("\\\\"),
+            b'\n' => into.push_str("\\n"),
+            b'\r' => into.push_str("\\r"),
+            b'\t' => into.push_str("\\t"),
+            8 => into.push_str("\\b"),
+            12 => into.push_str("\\f"),
+            control => {
+                let _ = write!(into, "\\u{control:04x}");
+            }
+        }
+        rest = &escaped[1..];
     }
-    into.push(b'"');
-    into.extend_from_slice(text.as_bytes());
-    into.push(b'"');
+    into.push('"');
 }
 
 /// How many bytes there are before the first that is a quote, a backslash or a control character.
@@ -587,9 +639,9 @@ mod tests {
 
         #[test]
         fn strings_are_written_as_serde_json_writes_them(text in "[a\"\\\\\u{7f}\u{1f}\n\u{e9}]{0,40}|\\PC{0,80}") {
-            let mut written = Vec::new();
+            let mut written = String::new();
             quote(&text, &mut written);
-            prop_assert_eq!(written, serde_json::to_vec(&text).unwrap());
+            prop_assert_eq!(written, serde_json::to_string(&text).unwrap());
         }
 
         #[test]

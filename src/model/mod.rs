@@ -11,6 +11,7 @@ mod host;
 mod intent;
 mod json;
 mod kinds;
+mod managed;
 mod pre_stop;
 mod probe;
 mod raw;

@@ -5,7 +5,7 @@ use super::{
     OwnerReference, PortRef, Probe, Sleep, TcpSocket, Text,
     container::RawEnv,
     decode::{Annotations, HostAlias, Spec, Template},
-    json::{Read, Reader, Strange},
+    json::{Read, Reader, Strange, Verbatim},
 };
 
 /// Reads the members of a mapping into the fields of a value; other members are skipped. One that stands twice is strange. Everything is read where it
@@ -140,6 +140,7 @@ fn labels<'a>(reader: &mut Reader<'a>, into: &mut Labels<'a>) -> Read<()> {
 }
 
 fn annotations<'a>(reader: &mut Reader<'a>, into: &mut Annotations<'a>) -> Read<()> {
+    let place = reader.place();
     members!(reader, into, {
         "kubectl.kubernetes.io/last-applied-configuration" => last_applied: raw,
         "probekeeper.dev/filled" => filled: optional(text),
@@ -148,6 +149,7 @@ fn annotations<'a>(reader: &mut Reader<'a>, into: &mut Annotations<'a>) -> Read<
         "sidecar.istio.io/rewriteAppHTTPProbers" => rewrite_probes: optional(text),
         "sidecar.istio.io/inject" => inject: optional(text),
     });
+    into.text = Verbatim(reader.since(place).get());
     Ok(())
 }
 
@@ -195,6 +197,7 @@ pub(super) fn template<'a>(reader: &mut Reader<'a>, into: &mut Template<'a>) -> 
 }
 
 fn container<'a>(reader: &mut Reader<'a>, into: &mut Container<'a>) -> Read<()> {
+    let place = reader.place();
     members!(reader, into, {
         "name" => name: nullable(text),
         "image" => image: optional(text),
@@ -207,6 +210,7 @@ fn container<'a>(reader: &mut Reader<'a>, into: &mut Container<'a>) -> Read<()> 
         "restartPolicy" => restart_policy: optional(text),
         "restartPolicyRules" => restart_policy_rules: optional(anything),
     });
+    into.text = Verbatim(reader.since(place).get());
     Ok(())
 }
 

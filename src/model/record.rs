@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
 
 use serde::Deserialize;
 
-use super::{Leaf, ProbeKind};
+use super::{Leaf, ProbeKind, quote};
 
 /// Marks a probe that was filled in as a whole, beside its numbers.
 const ADDED: &str = "added";
@@ -122,15 +122,7 @@ fn write_object<K: AsRef<str>, V>(json: &mut String, members: &BTreeMap<K, V>, m
         if at > 0 {
             json.push(',');
         }
-        let key = key.as_ref();
-        if key.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
-            // No name of a container that the API server accepts.
-            json.push_str(&serde_json::Value::from(key).to_string());
-        } else {
-            json.push('"');
-            json.push_str(key);
-            json.push('"');
-        }
+        quote(key.as_ref(), json);
         json.push(':');
         write_value(json, value);
     }

@@ -1,6 +1,6 @@
 //! A workload: an object with a pod template, and where its parts are.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use serde::Deserialize;
 
@@ -359,14 +359,21 @@ impl<'a> Workload<'a> {
         (classify_host(Some(host)) == Host::Other && !maybe_own).then_some((handler, host))
     }
 
-    /// JSON pointer of a container.
+    /// JSON pointer of a container. Some hundred are written for a large object, so they are put together rather than formatted.
     pub fn container_pointer(&self, container: &Container<'_>) -> String {
-        format!("{}/{}/{}", self.pod_spec_pointer(), container.list.field(), container.index)
+        let (spec, list) = (self.pod_spec_pointer(), container.list.field());
+        let mut pointer = String::with_capacity(spec.len() + list.len() + 8);
+        for part in [spec, "/", list, "/"] {
+            pointer.push_str(part);
+        }
+        // Writing to a string does not fail.
+        let _ = write!(pointer, "{}", container.index);
+        pointer
     }
 
     /// JSON pointer of a probe.
     pub fn probe_pointer(&self, container: &Container<'_>, probe: ProbeKind) -> String {
-        format!("{}/{}", self.container_pointer(container), probe.field())
+        [&self.container_pointer(container), "/", probe.field()].concat()
     }
 
     /// The container of a name.
