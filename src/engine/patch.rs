@@ -133,8 +133,8 @@ pub fn applies(workload: &Workload<'_>, object: &str, operations: &[Operation]) 
     operations.chunk_by(|one, next| one.container == next.container).all(|operations| {
         let container = operations.first().and_then(|operation| workload.containers.get(operation.container?));
         let (text, pointer) = match container {
-            Some(container) => (container.text.0, workload.container_pointer(container)),
-            None => (annotations, ANNOTATIONS.to_owned()),
+            Some(container) => (container.text.0, Cow::Owned(workload.container_pointer(container))),
+            None => (annotations, Cow::Borrowed(ANNOTATIONS)),
         };
         if text.is_empty() { apply_to(object, "", operations) } else { apply_to(text, &pointer, operations) }
     })
