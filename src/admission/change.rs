@@ -1,12 +1,11 @@
 //! What an UPDATE changes.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::handler::Fault;
 use crate::{
     engine::{Past, findings_before},
-    model::{Json, Kind, Kinds, Text, Workload, at_pointer},
+    model::{Entry, Json, Kind, Kinds, Read, Reader, Text, Workload, at_pointer, entries},
     policy::Policy,
     rules::Finding,
 };
@@ -59,7 +58,7 @@ impl<'a> Change<'a> {
         let undone = matches!(self.workload.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet);
         let Some(old) = self.old.filter(|_| undone && self.names_no_manager()) else { return false };
         let (before, template) = (managers(old), self.workload.template_pointer());
-        managers(object).iter().any(|entry| entry.is_kubectls_own() && !before.contains(entry))
+        managers(object).iter().any(|entry| is_kubectls_own(entry) && !before.contains(entry))
             && rest(object, template).is_some_and(|new| Some(new) == rest(old, template))
     }
 
@@ -77,45 +76,47 @@ struct Options<'a> {
     field_manager: Option<Text<'a>>,
 }
 
-/// What is read of an entry of `managedFields`.
-#[derive(PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry<'a> {
-    #[serde(borrow, default)]
-    manager: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    operation: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    subresource: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    time: Option<Text<'a>>,
-    #[serde(default, rename = "fieldsV1")]
-    fields: Value,
-}
-
-impl Entry<'_> {
-    /// Whether kubectl, called by no other name, set something of the template.
-    fn is_kubectls_own(&self) -> bool {
-        self.manager.as_deref() == Some("kubectl")
-            && self.operation.as_deref() == Some("Update")
-            && self.subresource.is_none()
-            && self.fields.pointer("/f:spec/f:template").is_some()
-    }
+/// Whether kubectl, called by no other name, set something of the template.
+fn is_kubectls_own(entry: &Entry<'_>) -> bool {
+    entry.manager.as_deref() == Some("kubectl")
+        && entry.operation.as_deref() == Some("Update")
+        && entry.subresource.is_none()
+        && entry.fields_v1.is_some_and(|fields| at_pointer(fields.get(), "/f:spec/f:template").is_some())
 }
 
 fn managers(object: Json<'_>) -> Vec<Entry<'_>> {
-    let entries = at_pointer(object.get(), "/metadata/managedFields");
-    entries.and_then(|entries| serde_json::from_str(entries).ok()).unwrap_or_default()
+    at_pointer(object.get(), "/metadata/managedFields").map(entries).unwrap_or_default()
 }
 
-/// The object without its template, its annotations and what the API server keeps in it.
-fn rest(object: Json<'_>, template: &str) -> Option<Value> {
-    let mut object: Value = serde_json::from_str(object.get()).ok()?;
-    *object.pointer_mut(template)? = Value::Null;
-    let metadata = object.get_mut("metadata")?.as_object_mut()?;
-    for kept in ["annotations", "generation", "managedFields", "resourceVersion"] {
-        metadata.remove(kept);
-    }
-    object.as_object_mut()?.remove("status");
-    Some(object)
+/// A member of an object: the key of the mapping that it is in, its own key, and its text.
+type Member<'o> = (&'o str, Text<'o>, &'o str);
+
+/// The object without its template, its annotations and what the API server keeps in it. The API server serialises both objects the same way, so the
+/// texts of what is left tell whether it is the same.
+fn rest<'o>(object: Json<'o>, template: &'o str) -> Option<Vec<Member<'o>>> {
+    let mut rest = Vec::new();
+    Reader::whole(object.get(), |reader| leave(reader, "", template.split('/').skip(1), &mut rest)).ok()?;
+    rest.sort_unstable();
+    Some(rest)
 }
+
+/// Takes what is left of the mapping `within`; `template` leads from there to the template.
+fn leave<'o>(reader: &mut Reader<'o>, within: &'o str, mut template: Split<'o>, rest: &mut Vec<Member<'o>>) -> Read<()> {
+    let next = template.next();
+    reader.entries(|reader, key| match (within, &*key) {
+        ("", "status") | ("metadata", "annotations" | "generation" | "managedFields" | "resourceVersion") => reader.skip(),
+        ("", "metadata") => leave(reader, "metadata", "".split('/').skip(1), rest),
+        (_, token) => match next.filter(|next| *next == token) {
+            // The template itself.
+            Some(_) if template.clone().next().is_none() => reader.skip(),
+            Some(next) => leave(reader, next, template.clone(), rest),
+            None => {
+                reader.room_for::<Member<'_>>()?;
+                rest.push((within, key, reader.raw()?.get()));
+                Ok(())
+            }
+        },
+    })
+}
+
+type Split<'o> = std::iter::Skip<std::str::Split<'o, char>>;

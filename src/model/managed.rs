@@ -15,9 +15,9 @@ use super::{
     read::{members, optional, raw, text},
 };
 
-/// Bytes of `managedFields` that are read at most. The API server stores objects of 1.5 MiB, and what is read of a forged text of 8 MiB takes hundreds of
-/// megabytes.
-const MOST: usize = 1 << 20;
+/// Bytes of `managedFields` that are read at most. The API server stores objects of 1.5 MiB, of which this is a small part even after dozens of managers;
+/// what is read of a forged text of 8 MiB takes hundreds of megabytes.
+const MOST: usize = 512 << 10;
 
 /// The probe leaves that one manager owns.
 #[derive(Debug, Default)]
@@ -118,9 +118,7 @@ pub(super) fn ownerships<'w>(raw: Json<'w>, pod: Option<&str>) -> (Vec<Ownership
     if raw.get().len() > MOST {
         return (vec![Ownership { all: true, ..Ownership::default() }], Vec::new());
     }
-    let Ok(entries) = Reader::whole(raw.get(), entries).or_else(|_| serde_json::from_str::<Vec<Entry<'_>>>(raw.get())) else {
-        return Default::default();
-    };
+    let entries = entries(raw.get());
     if !entries.iter().any(Entry::is_apply) {
         return Default::default();
     }
@@ -136,13 +134,23 @@ pub(super) fn ownerships<'w>(raw: Json<'w>, pod: Option<&str>) -> (Vec<Ownership
     (applied, updated)
 }
 
-fn entries<'w>(reader: &mut Reader<'w>) -> Read<Vec<Entry<'w>>> {
+/// The entries of `managedFields`; none where there are more than [`MOST`] bytes of them, or other things.
+pub(crate) fn entries(text: &str) -> Vec<Entry<'_>> {
+    if text.len() > MOST {
+        return Vec::new();
+    }
+    Reader::whole(text, plain_entries).or_else(|_| serde_json::from_str(text)).unwrap_or_default()
+}
+
+fn plain_entries<'w>(reader: &mut Reader<'w>) -> Read<Vec<Entry<'w>>> {
     let mut entries = Vec::new();
     reader.items(|reader| {
         let mut entry = Entry::default();
         members!(reader, entry, {
+            "manager" => manager: optional(text),
             "operation" => operation: optional(text),
             "subresource" => subresource: optional(text),
+            "time" => time: optional(text),
             "fieldsV1" => fields_v1: raw,
         });
         entries.push(entry);
@@ -151,15 +159,21 @@ fn entries<'w>(reader: &mut Reader<'w>) -> Read<Vec<Entry<'w>>> {
     Ok(entries)
 }
 
-#[derive(Default, Deserialize)]
+/// Who set which fields, and when.
+#[derive(Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry<'w> {
+pub(crate) struct Entry<'w> {
     #[serde(borrow, default)]
-    operation: Option<Text<'w>>,
+    pub(crate) manager: Option<Text<'w>>,
     #[serde(borrow, default)]
-    subresource: Option<Text<'w>>,
+    pub(crate) operation: Option<Text<'w>>,
+    #[serde(borrow, default)]
+    pub(crate) subresource: Option<Text<'w>>,
+    #[serde(borrow, default)]
+    pub(crate) time: Option<Text<'w>>,
+    /// As the API server wrote it: the same fields are the same text.
     #[serde(borrow, default, rename = "fieldsV1")]
-    fields_v1: Option<Json<'w>>,
+    pub(crate) fields_v1: Option<Json<'w>>,
 }
 
 impl Entry<'_> {

@@ -33,6 +33,7 @@ pub use intent::{Author, LiveWitnesses, Origin, WitnessTexts, Witnesses};
 pub use json::Json;
 pub(crate) use json::{Read, Reader, quote};
 pub use kinds::{Custom, CustomKind, Kinds, Known};
+pub(crate) use managed::{Entry, entries};
 pub use pre_stop::PreStop;
 pub use probe::{Exec, Grpc, Handler, HttpGet, HttpHeader, Leaf, PortRef, Probe, ProbeKind, TcpSocket, Timing};
 pub(crate) use raw::at_pointer;
