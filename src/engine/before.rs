@@ -1,5 +1,7 @@
 //! What was wrong with an object before a change.
 
+use std::collections::{HashMap, HashSet};
+
 use super::evaluate::raw_findings_of;
 use crate::{
     model::{Container, Leaf, ProbeKind, Workload, same_check},
@@ -34,25 +36,23 @@ pub fn findings_before<'a>(policy: &Policy, mut old: Workload<'a>, new: &Workloa
 /// Which old container is which new one, as places in their lists. The name tells; only where a name is gone and another is new, they are the same if two of
 /// three agree: image, place, probes.
 fn same_containers(old: &Workload<'_>, new: &Workload<'_>) -> Vec<(usize, usize)> {
+    let names: HashSet<&str> = new.containers.iter().map(|container| &*container.name).collect();
+    let places: HashMap<&str, usize> = old.containers.iter().enumerate().rev().map(|(at, was)| (&*was.name, at)).collect();
     let mut pairs: Vec<(usize, usize)> = Vec::with_capacity(new.containers.len());
     let mut strangers = Vec::new();
     for (at, container) in new.containers.iter().enumerate() {
-        match old.containers.iter().position(|was| was.name == container.name) {
-            Some(was) => pairs.push((was, at)),
+        match places.get(&*container.name) {
+            Some(was) => pairs.push((*was, at)),
             None => strangers.push(at),
         }
     }
+    let mut gone: Vec<(usize, &Container<'_>)> =
+        old.containers.iter().enumerate().filter(|(_, was)| !names.contains(&*was.name)).collect();
     for evidence in [Evidence::ImageAndProbes, Evidence::PlaceAndProbes, Evidence::ImageAndPlace] {
         strangers.retain(|at| {
-            let is = &new.containers[*at];
-            let gone = |was: &Container<'_>| new.containers.iter().all(|container| container.name != was.name);
-            let found = old
-                .containers
-                .iter()
-                .enumerate()
-                .find(|(place, was)| gone(was) && pairs.iter().all(|(taken, _)| taken != place) && evidence.holds(was, is));
-            if let Some((was, _)) = found {
-                pairs.push((was, *at));
+            let found = gone.iter().position(|(_, was)| evidence.holds(was, &new.containers[*at]));
+            if let Some(found) = found {
+                pairs.push((gone.remove(found).0, *at));
             }
             found.is_none()
         });

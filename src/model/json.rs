@@ -50,8 +50,8 @@ pub(crate) type Read<T> = Result<T, Strange>;
 const DEPTH: u8 = 48;
 
 /// What the items of all lists of a text may take, in bytes. An item of three bytes of text can take half a kilobyte: without a bound, the 8 MiB that
-/// anybody may send would take gigabytes. This is room for 1,900 containers, or for 13,000 ports; containers are found by name one after another, and for so
-/// many that takes a tenth of a second.
+/// anybody may send would take gigabytes. This is room for 1,900 containers, or for 13,000 ports; rules and findings compare containers with
+/// each other, and for so many that takes up to half a second.
 const MOST_ITEM_BYTES: usize = 1 << 20;
 
 /// Reads a text from its start.

@@ -186,6 +186,21 @@ fn a_renamed_container_is_the_same() {
     denied(change("", &old, &two), &[("container \"api\", livenessProbe", HAIR)]);
 }
 
+/// More containers than anybody has, all with other names and in another order: each is found by its image and probes, and one that is worse is not. To compare
+/// all with all for each of them takes forty times as long, and minutes for the most that is read.
+#[test]
+fn hundreds_of_renamed_containers_are_each_the_same() {
+    let containers = |prefix: &str| -> Vec<Value> {
+        (0..1_200).map(|at| container(&format!("{prefix}{at}"), &format!("i:{at}"), 3)).collect()
+    };
+    let mut new = containers("new");
+    new.reverse();
+    let old = deployment(&containers("old"));
+    assert_eq!(change("", &old, &deployment(&new)).0, None);
+    new[700] = container("new499", "i:499", 2);
+    denied(change("", &old, &deployment(&new)), &[("container \"new499\", livenessProbe", HAIR)]);
+}
+
 /// What was filled in was no fault. Once the author says it himself, under whatever name, it is.
 #[test]
 fn the_record_follows_a_renamed_container() {
