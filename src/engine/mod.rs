@@ -2,6 +2,7 @@
 
 mod before;
 pub mod defaults;
+mod draft;
 mod evaluate;
 pub mod patch;
 mod verdict;

@@ -3,8 +3,8 @@
 
 use super::{
     Container, Kind, Kinds, Leaf, Metadata, Probe, ProbeKind, Record, Workload,
-    json::unescaped,
     managed::{HookFields, Ownership, ProbeFields, ownerships},
+    strings::unescaped,
 };
 
 /// Who a leaf's value comes from.

@@ -11,8 +11,9 @@ use serde_json::value::RawValue;
 use super::{
     Json, Leaf, ProbeKind, Text,
     decode::nullable,
-    json::{Read, Reader, unescaped},
+    json::{Read, Reader},
     read::{members, optional, raw, text},
+    strings::unescaped,
 };
 
 /// Bytes of `managedFields` that are read at most. The API server stores objects of 1.5 MiB, of which this is a small part even after dozens of managers;

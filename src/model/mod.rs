@@ -18,6 +18,7 @@ mod raw;
 mod read;
 mod record;
 mod story;
+mod strings;
 mod workload;
 
 pub use check::{Port, resolve_port, same_check};
@@ -31,7 +32,7 @@ pub use exec::{Call, DATA_STORES, HttpCall, Protocol, Reach, Reading, Target, da
 pub use host::{Host, classify_host};
 pub use intent::{Author, LiveWitnesses, Origin, WitnessTexts, Witnesses};
 pub use json::Json;
-pub(crate) use json::{Read, Reader, quote};
+pub(crate) use json::{Read, Reader};
 pub use kinds::{Custom, CustomKind, Kinds, Known};
 pub(crate) use managed::{Entry, entries};
 pub use pre_stop::PreStop;
@@ -42,4 +43,5 @@ pub(crate) use read::hidden_values;
 pub(crate) use read::{members, object, once, optional, raw, reading, text};
 pub use record::Record;
 pub use story::{Chance, Course, Lane, Outcome, Part, Phase, Story, StoryKind, Stretch, Until, seconds};
+pub(crate) use strings::quote;
 pub use workload::{Kind, Owner, Workload};
