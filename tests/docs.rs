@@ -25,6 +25,20 @@ fn page(path: &str, expected: &str) {
     assert!(found == expected, "{path} is stale: run `make docs` and commit what it writes");
 }
 
+/// The hash changes with the rules, and whoever tries the README compares it with his own terminal.
+#[test]
+fn shown_output_has_the_hash_of_the_policy() {
+    let hash = &policy::Policy::builtin(Profile::Recommended).hash;
+    for (path, shown) in [
+        ("README.md", format!("Policy: recommended ({hash})")),
+        ("docs/policy-live.md", format!("policy {hash} (profile recommended) is in force")),
+        ("docs/policy-live.md", format!("builtin:recommended (recommended, {hash})")),
+    ] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+        assert!(text.contains(&shown), "{path} does not show `{shown}`");
+    }
+}
+
 #[test]
 fn a_page_for_each_rule() {
     for rule in RULES {
