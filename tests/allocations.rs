@@ -26,7 +26,7 @@ fn allocations(admission: &Admission, route: Route, body: &[u8]) -> u64 {
 fn answers_allocate_little() {
     let admission = Admission::at(Arc::new(PolicyStore::new(Policy::builtin(Profile::Recommended))), || TODAY);
     let mut counted = Vec::new();
-    for (size, validate, mutate) in [(2_000, 30, 75), (5_000, 30, 65), (20_000, 40, 90), (200_000, 95, 240)] {
+    for (size, validate, mutate) in [(2_000, 27, 70), (5_000, 27, 58), (20_000, 36, 84), (200_000, 90, 235)] {
         let body = review::review(size);
         for (route, most) in [(Route::Validate, validate), (Route::Mutate, mutate)] {
             counted.push((size, route, allocations(&admission, route, &body), most));

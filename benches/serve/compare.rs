@@ -18,20 +18,27 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// Starts of the product.
     pub(crate) starts: usize,
+    /// By how much the servers go before the load client, as for `nice`. At 0 each answer that wakes the client may interrupt the server, which no API
+    /// server on other cores does.
+    pub(crate) client_nice: u8,
 }
 
 const SIZES: [usize; 4] = [2_000, 5_000, 20_000, 200_000];
 const CONNECTIONS: [usize; 2] = [1, 25];
-const SUBJECTS: [Subject; 3] = [
-    Subject { name: "no-op", path: "/validate", is_product: false },
-    Subject { name: "/validate", path: "/validate", is_product: true },
-    Subject { name: "/mutate", path: "/mutate", is_product: true },
+/// What the second no-op server spins for before each answer: about what the product thinks of 5 kB.
+const SPIN: u32 = 5;
+const SUBJECTS: [Subject; 4] = [
+    Subject { name: "no-op", path: "/validate", server: 0 },
+    Subject { name: "no-op + 5 µs", path: "/validate", server: 1 },
+    Subject { name: "/validate", path: "/validate", server: 2 },
+    Subject { name: "/mutate", path: "/mutate", server: 2 },
 ];
 
 struct Subject {
     name: &'static str,
     path: &'static str,
-    is_product: bool,
+    /// No-op, spinning no-op, product.
+    server: usize,
 }
 
 /// One measurement.
@@ -76,34 +83,29 @@ pub(crate) fn run(options: &Options) {
         starts.len()
     );
 
-    let (noop, product) = (start_noop(folder.path()), start_product(folder.path()));
+    let servers = [start_noop(folder.path(), 0), start_noop(folder.path(), SPIN), start_product(folder.path())];
+    let [noop, _, product] = &servers;
     std::thread::sleep(std::time::Duration::from_millis(500));
-    println!("idle resident memory: no-op {} KiB, probekeeper {} KiB", rss(&noop), rss(&product));
-    handshake::run(folder.path(), &product);
+    println!("idle resident memory: no-op {} KiB, probekeeper {} KiB", rss(noop), rss(product));
+    handshake::run(folder.path(), product);
     println!(
-        "{} rounds of {} s, {} cores shared by server and client",
+        "{} rounds of {} s, {} cores shared by server and client (nice {})",
         options.rounds,
         options.seconds,
-        std::thread::available_parallelism().unwrap()
+        std::thread::available_parallelism().unwrap(),
+        options.client_nice
     );
 
     let cells = SIZES.len() * CONNECTIONS.len();
     // samples[cell][subject][round]
-    let mut samples: Vec<[Vec<Sample>; 3]> = (0..cells).map(|_| [const { Vec::new() }; 3]).collect();
+    let mut samples: Vec<[Vec<Sample>; SUBJECTS.len()]> = (0..cells).map(|_| [const { Vec::new() }; SUBJECTS.len()]).collect();
     for round in 0..options.rounds {
         for (cell, (size, connections)) in grid().enumerate() {
             for at in 0..SUBJECTS.len() {
                 // Nobody always runs first.
                 let subject = (at + round) % SUBJECTS.len();
-                let server = if SUBJECTS[subject].is_product { &product } else { &noop };
-                samples[cell][subject].push(measure(
-                    folder.path(),
-                    server,
-                    SUBJECTS[subject].path,
-                    size,
-                    connections,
-                    options.seconds,
-                ));
+                let server = &servers[SUBJECTS[subject].server];
+                samples[cell][subject].push(measure(folder.path(), server, SUBJECTS[subject].path, size, connections, options));
             }
         }
         eprintln!("round {} of {} done", round + 1, options.rounds);
@@ -138,7 +140,7 @@ pub(crate) fn run(options: &Options) {
         }
     }
     println!();
-    for (name, server) in [("no-op", &noop), ("probekeeper", &product)] {
+    for (name, server) in [("no-op", noop), ("probekeeper", product)] {
         println!(
             "resident memory of {name} after the load: {} KiB, at most {} KiB",
             rss(server),
@@ -151,10 +153,10 @@ fn grid() -> impl Iterator<Item = (usize, usize)> {
     SIZES.into_iter().flat_map(|size| CONNECTIONS.into_iter().map(move |connections| (size, connections)))
 }
 
-pub(crate) fn start_noop(folder: &Path) -> Running {
+pub(crate) fn start_noop(folder: &Path, spin_micros: u32) -> Running {
     let address = free_address();
     let mut command = Command::new(std::env::current_exe().unwrap());
-    Running::spawn(command.arg("noop").arg(address.to_string()).arg(folder), address)
+    Running::spawn(command.arg("noop").arg(address.to_string()).arg(folder).arg(spin_micros.to_string()), address)
 }
 
 pub(crate) fn start_product(folder: &Path) -> Running {
@@ -163,17 +165,19 @@ pub(crate) fn start_product(folder: &Path) -> Running {
     Running::spawn(&mut product(address, &["--tls".to_owned(), pair]), address)
 }
 
-fn measure(folder: &Path, server: &Running, path: &str, size: usize, connections: usize, seconds: f64) -> Sample {
+fn measure(folder: &Path, server: &Running, path: &str, size: usize, connections: usize, options: &Options) -> Sample {
     let plan = Plan {
         address: server.address,
         authority: folder.join("ca.crt"),
         path: path.to_owned(),
         body: folder.join(format!("{size}.json")),
         connections,
-        seconds,
+        seconds: options.seconds,
     };
     let before = proc::cpu_nanos(server.pid());
-    let output = Command::new(std::env::current_exe().unwrap())
+    let output = Command::new("nice")
+        .args(["-n", &options.client_nice.to_string()])
+        .arg(std::env::current_exe().unwrap())
         .arg("load")
         .arg(serde_json::to_string(&plan).unwrap())
         .stderr(Stdio::inherit())

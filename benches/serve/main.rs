@@ -1,6 +1,6 @@
 //! `probekeeper serve` beside a server that does nothing, on loopback: throughput, latency, CPU per request, memory and start.
 //!
-//! `cargo bench --bench serve [-- --quick | --seconds S --rounds N]`, `-- --handshakes` for those alone, `-- --soak MINUTES [--rate R]` for mixed traffic
+//! `cargo bench --bench serve [-- --quick | --seconds S --rounds N | --client-nice N]`, `-- --handshakes` for those alone, `-- --soak MINUTES [--rate R]` for mixed traffic
 //! over a long time, and `-- --peers [--requests N --rounds N]` for what a real API server sees of both and of a ValidatingAdmissionPolicy. Both servers are processes of their own, with the same TLS stack and the
 //! same server code; the second one's judge answers a constant. The load client is a third process, so that its CPU time is told apart. All
 //! of them share the machine's cores: throughput and latency say what a client sees, CPU per request what the server itself costs.
@@ -32,7 +32,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
-        Some("noop") => noop::run(&arguments[1], &arguments[2]),
+        Some("noop") => noop::run(&arguments[1], &arguments[2], &arguments[3]),
         Some("load") => load::run(&serde_json::from_str(&arguments[1]).unwrap()),
         _ if arguments.iter().any(|argument| argument == "--soak") => soak::run(&soak::Options {
             minutes: value(&arguments, "--soak").unwrap_or(60.0),
@@ -61,5 +61,6 @@ fn options(arguments: &[String]) -> compare::Options {
         seconds: value(arguments, "--seconds").unwrap_or(if quick { 0.3 } else { 1.5 }),
         rounds: value(arguments, "--rounds").unwrap_or(if quick { 2 } else { 5 }),
         starts: if quick { 5 } else { 15 },
+        client_nice: value(arguments, "--client-nice").unwrap_or(0),
     }
 }

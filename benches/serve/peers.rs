@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Options) {
     for (name, text) in [("ca.crt", &issued.authority), ("tls.crt", &issued.certificate), ("tls.key", &issued.key)] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
-    let (noop, product) = (start_noop(folder.path()), start_product(folder.path()));
+    let (noop, product) = (start_noop(folder.path(), 0), start_product(folder.path()));
     let cluster = Cluster::of_its_own();
     let namespaces = SUBJECTS.map(|subject| cluster.namespace(subject));
     register_webhook(&namespaces[NOOP], &noop, &issued.authority);

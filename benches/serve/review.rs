@@ -1,7 +1,19 @@
 //! AdmissionReviews as an API server sends them: a Deployment with every default filled in, the record of who set which field, and, from
-//! 5 kB on, the annotation in which `kubectl apply` keeps what the author wrote.
+//! 5 kB on, the annotation in which `kubectl apply` keeps what the author wrote; all members in the API server's order.
+
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
+
+/// Members in the order in which the API server's types have them, as in recorded reviews. `serde_json` has them sorted, which would put the request's
+/// uid behind the object. What is not named here stays sorted: the API server's own maps are.
+const ORDER: &str = "\
+    uid group version kind resource requestKind requestResource name namespace manager operation apiVersion userInfo object oldObject \
+    dryRun options username groups metadata time fieldsType fieldsV1 creationTimestamp labels annotations managedFields spec replicas \
+    selector template strategy revisionHistoryLimit progressDeadlineSeconds image containers containerPort protocol ports env value httpGet \
+    path port scheme timeoutSeconds periodSeconds successThreshold failureThreshold restartPolicy terminationGracePeriodSeconds dnsPolicy \
+    securityContext schedulerName resources livenessProbe readinessProbe startupProbe terminationMessagePath terminationMessagePolicy \
+    imagePullPolicy status";
 
 /// A review of at least `bytes`, and little more. The larger, the more containers and environment variables.
 pub(crate) fn review(bytes: usize) -> Vec<u8> {
@@ -78,7 +90,36 @@ fn build(containers: usize, variables: usize, applied: bool) -> Vec<u8> {
             "options": { "kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "kubectl-client-side-apply" },
         },
     });
-    serde_json::to_vec(&review).unwrap()
+    let mut text = String::new();
+    write_ordered(&review, &mut text);
+    text.into_bytes()
+}
+
+fn write_ordered(value: &Value, text: &mut String) {
+    let rank = |key: &str| ORDER.split(' ').position(|known| known == key).unwrap_or(usize::MAX);
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(key, _)| rank(key));
+            text.push('{');
+            for (at, (key, value)) in members.into_iter().enumerate() {
+                let _ = write!(text, "{}{}:", if at == 0 { "" } else { "," }, Value::from(key.as_str()));
+                write_ordered(value, text);
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (at, item) in items.iter().enumerate() {
+                text.push_str(if at == 0 { "" } else { "," });
+                write_ordered(item, text);
+            }
+            text.push(']');
+        }
+        _ => {
+            let _ = write!(text, "{value}");
+        }
+    }
 }
 
 fn labels() -> Value {

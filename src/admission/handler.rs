@@ -66,7 +66,7 @@ impl Admission {
 }
 
 fn answer(policy: &Policy, route: Route, body: &[u8], today: fn() -> Date) -> Answer {
-    let Ok(text) = std::str::from_utf8(body) else { return bad_request("the body is not UTF-8") };
+    let Ok(text) = simdutf8::basic::from_utf8(body) else { return bad_request("the body is not UTF-8") };
     let review = match Decoded::read(text) {
         Some(review) => review,
         None => match bounded(text).map_err(serde::de::Error::custom).and_then(|()| serde_json::from_str::<Decoded<'_>>(text)) {
@@ -397,8 +397,7 @@ fn operation_label(operation: Option<&str>) -> &'static str {
 }
 
 fn object_name<O>(request: &Request<'_, O>) -> String {
-    let part = |text: &Option<crate::model::Text<'_>>| text.as_deref().unwrap_or_default().to_owned();
-    format!("{}/{}", part(&request.namespace), part(&request.name))
+    [request.namespace.as_deref().unwrap_or_default(), "/", request.name.as_deref().unwrap_or_default()].concat()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use super::defaults::{Addition, Fill, PRE_STOP, Plan, STARTUP};
-use crate::model::{Read, Reader, Record, Workload, at_pointer, quote};
+use crate::model::{ProbeKind, Read, Reader, Record, Workload, at_pointer, quote};
 
 /// One RFC 6902 operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +14,19 @@ pub struct Operation {
     pub path: String,
     /// JSON text of the value.
     pub value: String,
-    /// Index in [`Workload::containers`] of the container that it changes; none for the record.
-    pub container: Option<usize>,
+    /// What it changes.
+    pub within: Within,
+}
+
+/// The part of an object that an operation changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// The workload's own annotations.
+    Annotations,
+    /// A container, by its index in [`Workload::containers`].
+    Container(usize),
+    /// A probe of such a container that is there.
+    Probe(usize, ProbeKind),
 }
 
 /// The operations of a plan: one per number, probe or hook, then the record on the workload's own metadata (never on the template: it would change the pods' hash).
@@ -43,7 +54,7 @@ pub fn operations(workload: &Workload<'_>, plan: &Plan, record: &str, object: &s
 fn number(fill: &Fill, container: &str) -> Operation {
     let path = [container, "/", fill.probe.field(), "/", fill.leaf.field()].concat();
     let value = if fill.takes_away() { "null".to_owned() } else { fill.value.to_string() };
-    Operation { replace: fill.present.is_some(), path, value, container: Some(fill.container) }
+    Operation { replace: fill.present.is_some(), path, value, within: Within::Probe(fill.container, fill.probe) }
 }
 
 /// What is taken away is replaced by `null`, which the API server reads as absent.
@@ -75,7 +86,7 @@ pub(crate) fn operation(workload: &Workload<'_>, addition: &Addition, object: &s
         Addition::TakenAway { part, place: "", .. } => (true, (*part).to_owned(), "null".to_owned()),
         Addition::TakenAway { part, place, .. } => (true, format!("{part}/{place}"), "null".to_owned()),
     };
-    Some(Operation { replace, path: format!("{pointer}/{place}"), value, container: Some(*index) })
+    Some(Operation { replace, path: format!("{pointer}/{place}"), value, within: Within::Container(*index) })
 }
 
 fn record_operation(workload: &Workload<'_>, record: &Record, text: &str) -> Option<Operation> {
@@ -85,7 +96,7 @@ fn record_operation(workload: &Workload<'_>, record: &Record, text: &str) -> Opt
         let _ = write!(value, "{{\"{}\":", Record::ANNOTATION);
         quote(text, &mut value);
         value.push('}');
-        return Some(Operation { replace: false, path: ANNOTATIONS.to_owned(), value, container: None });
+        return Some(Operation { replace: false, path: ANNOTATIONS.to_owned(), value, within: Within::Annotations });
     };
     let present = annotations.filled.as_deref();
     // An empty record is written only over an old one that is wrong now.
@@ -93,7 +104,7 @@ fn record_operation(workload: &Workload<'_>, record: &Record, text: &str) -> Opt
         return None;
     }
     quote(text, &mut value);
-    Some(Operation { replace: present.is_some(), path: RECORD.to_owned(), value, container: None })
+    Some(Operation { replace: present.is_some(), path: RECORD.to_owned(), value, within: Within::Annotations })
 }
 
 const ANNOTATIONS: &str = "/metadata/annotations";
@@ -127,27 +138,55 @@ pub fn to_json(operations: &[Operation]) -> String {
 
 /// Whether every operation applies to the object's own bytes: the parent of each added member is an object, the target of each replacement exists.
 ///
-/// What our reader has read it has found at its place, so of such a container, and of such annotations, only their own text is walked.
+/// What our reader has read it has found whole and at its place, so of such a part only its own text is walked.
 pub fn applies(workload: &Workload<'_>, object: &str, operations: &[Operation]) -> bool {
-    let annotations = workload.metadata.annotations.as_ref().map_or("", |annotations| annotations.text.0);
-    operations.chunk_by(|one, next| one.container == next.container).all(|operations| {
-        let container = operations.first().and_then(|operation| workload.containers.get(operation.container?));
-        let (text, pointer) = match container {
-            Some(container) => (container.text.0, Cow::Owned(workload.container_pointer(container))),
-            None => (annotations, Cow::Borrowed(ANNOTATIONS)),
-        };
-        if text.is_empty() { apply_to(object, "", operations) } else { apply_to(text, &pointer, operations) }
+    let mut places = Places(Vec::with_capacity(16));
+    // The operations of a container stand together, and so do those of a probe.
+    operations.chunk_by(|one, next| one.within.container() == next.within.container()).all(|operations| {
+        let container = operations.first().and_then(|operation| workload.containers.get(operation.within.container()?));
+        let pointer = container.map_or(Cow::Borrowed(ANNOTATIONS), |container| workload.container_pointer(container).into());
+        operations.chunk_by(|one, next| one.within == next.within).all(|operations| {
+            let Some(Operation { within, .. }) = operations.first() else { return true };
+            match within.text(workload) {
+                "" => places.ask_for(operations, Some) && places.are_in(object),
+                text => {
+                    places.ask_for(operations, |path| within.below(path.strip_prefix(&*pointer)?)) && places.are_in_part(text)
+                }
+            }
+        })
     })
 }
 
-/// The same for operations in the text of what stands at `pointer`.
-fn apply_to(text: &str, pointer: &str, operations: &[Operation]) -> bool {
-    let Some(mut places) = Places::of(operations, pointer) else { return false };
-    Reader::whole(text, |reader| places.follow(reader, 0)).is_ok() && places.0.iter().all(Place::is_as_needed)
+impl Within {
+    const fn container(self) -> Option<usize> {
+        match self {
+            Self::Annotations => None,
+            Self::Container(at) | Self::Probe(at, _) => Some(at),
+        }
+    }
+
+    /// The part's text; empty where our reader did not read it.
+    fn text<'w>(self, workload: &Workload<'w>) -> &'w str {
+        let container = self.container().and_then(|at| workload.containers.get(at));
+        let text = match self {
+            Self::Annotations => workload.metadata.annotations.as_ref().map(|annotations| annotations.text),
+            Self::Container(_) => container.map(|container| container.text),
+            Self::Probe(_, kind) => container.and_then(|container| container.probe(kind)).map(|probe| probe.text),
+        };
+        text.map_or("", |text| text.0)
+    }
+
+    /// The rest of a pointer that leads into the part from its container, or from the annotations.
+    fn below(self, pointer: &str) -> Option<&str> {
+        match self {
+            Self::Probe(_, kind) => pointer.strip_prefix('/')?.strip_prefix(kind.field()),
+            Self::Annotations | Self::Container(_) => Some(pointer),
+        }
+    }
 }
 
 /// The places that operations ask for, as a tree: what they have in common is walked once. The first is the object itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Places<'p>(Vec<Place<'p>>);
 
 /// A place in the object. 0 is no place: nothing leads to the object itself.
@@ -190,19 +229,21 @@ impl<'p> Place<'p> {
 }
 
 impl<'p> Places<'p> {
-    /// Of operations below `pointer`; `None`: one of them is elsewhere.
-    fn of(operations: &'p [Operation], pointer: &str) -> Option<Self> {
-        let mut places = Vec::with_capacity(operations.len() * 2 + 8);
-        places.push(Place::new("".into(), 0));
-        let mut places = Self(places);
-        for operation in operations {
-            let path = operation.path.strip_prefix(pointer)?;
-            let place = if operation.replace { path } else { path.rsplit_once('/')?.0 };
-            let at = place.split('/').skip(1).fold(0, |at, token| places.below(at, token));
-            places.0[at].needed |= operation.replace;
-            places.0[at].object_needed |= !operation.replace;
-        }
-        Some(places)
+    /// Takes the places of these operations in the place of those before; `below` gives the rest of a pointer that leads into the text that is walked.
+    /// False: one of them leads elsewhere.
+    fn ask_for(&mut self, operations: &'p [Operation], below: impl Fn(&'p str) -> Option<&'p str>) -> bool {
+        self.0.clear();
+        self.0.push(Place::new("".into(), 0));
+        operations.iter().all(|operation| {
+            let path = below(&operation.path).filter(|path| path.starts_with('/'));
+            let place =
+                if operation.replace { path } else { path.and_then(|path| path.rsplit_once('/')).map(|(parent, _)| parent) };
+            let Some(place) = place else { return false };
+            let at = place.split('/').skip(1).fold(0, |at, token| self.below(at, token));
+            self.0[at].needed |= operation.replace;
+            self.0[at].object_needed |= !operation.replace;
+            true
+        })
     }
 
     /// The place of a pointer's token below another place, which is put there if it is new.
@@ -224,6 +265,20 @@ impl<'p> Places<'p> {
             next = self.0[next].beside;
         }
         next
+    }
+
+    /// Whether they are in a whole text as they are needed.
+    fn are_in(&mut self, text: &str) -> bool {
+        Reader::whole(text, |reader| self.follow(reader, 0)).is_ok() && self.0.iter().all(Place::is_as_needed)
+    }
+
+    /// The same for the text of a part that has been read: where it is only asked what it is, it is not read again.
+    fn are_in_part(&mut self, text: &str) -> bool {
+        if self.0[0].below != 0 {
+            return self.are_in(text);
+        }
+        self.0[0].found = if text.starts_with('{') { Found::Object } else { Found::Other };
+        self.0[0].is_as_needed()
     }
 
     /// Walks down only to those places that somebody asked for; everything else is skipped.
@@ -255,6 +310,11 @@ impl<'p> Places<'p> {
 mod tests {
     use super::*;
 
+    fn apply_to(object: &str, operations: &[Operation]) -> bool {
+        let mut places = Places::default();
+        places.ask_for(operations, Some) && places.are_in(object)
+    }
+
     #[test]
     fn says_whether_each_operation_applies() {
         let object = r#"{"a":{"b":[{"c":1},{"c":null}]},"d/e":{},"n":null}"#;
@@ -272,8 +332,8 @@ mod tests {
             (false, "/missing/x", false),
         ];
         for (replace, path, expected) in cases {
-            let operation = Operation { replace, path: path.to_owned(), value: "1".to_owned(), container: None };
-            assert_eq!(apply_to(object, "", std::slice::from_ref(&operation)), expected, "{operation:?}");
+            let operation = Operation { replace, path: path.to_owned(), value: "1".to_owned(), within: Within::Annotations };
+            assert_eq!(apply_to(object, std::slice::from_ref(&operation)), expected, "{operation:?}");
             let document: json_patch::Patch = serde_json::from_str(&to_json(&[operation])).unwrap();
             let mut value = serde_json::from_str(object).unwrap();
             assert_eq!(json_patch::patch(&mut value, &document).is_ok(), expected, "json-patch disagrees about {path}");
@@ -307,20 +367,21 @@ mod tests {
             "/x/y",
         ];
         let all = || paths.iter().flat_map(|path| [false, true].map(|replace| (replace, (*path).to_owned())));
-        let one = |(replace, path): (bool, String)| Operation { replace, path, value: "1".to_owned(), container: None };
+        let one =
+            |(replace, path): (bool, String)| Operation { replace, path, value: "1".to_owned(), within: Within::Annotations };
         let all: Vec<Operation> = all().map(one).collect();
-        let alone = |operation: &Operation| apply_to(object, "", std::slice::from_ref(operation));
+        let alone = |operation: &Operation| apply_to(object, std::slice::from_ref(operation));
         assert!(all.iter().any(alone) && !all.iter().all(alone));
         for first in &all {
             for second in &all {
                 for third in [first, &all[7], &all[all.len() / 2]] {
                     let operations = [first.clone(), second.clone(), third.clone()];
-                    assert_eq!(apply_to(object, "", &operations), operations.iter().all(alone), "{operations:?}");
+                    assert_eq!(apply_to(object, &operations), operations.iter().all(alone), "{operations:?}");
                 }
             }
         }
         let applicable: Vec<Operation> = all.iter().filter(|operation| alone(operation)).cloned().collect();
-        assert!(apply_to(object, "", &applicable));
+        assert!(apply_to(object, &applicable));
         for operation in &all {
             let value: serde_json::Value = serde_json::from_str(object).unwrap();
             let expected = if operation.replace {
@@ -335,16 +396,16 @@ mod tests {
 
     #[test]
     fn the_text_of_an_object_must_be_whole() {
-        let operation = Operation { replace: false, path: "/a/b".to_owned(), value: "1".to_owned(), container: None };
-        assert!(apply_to(r#"{"a":{}}"#, "", std::slice::from_ref(&operation)));
+        let operation = Operation { replace: false, path: "/a/b".to_owned(), value: "1".to_owned(), within: Within::Annotations };
+        assert!(apply_to(r#"{"a":{}}"#, std::slice::from_ref(&operation)));
         for object in [r#"{"a":{}"#, r#"{"a":{}}}"#, r#"{"a":{},}"#, "", "{", "[]", "null"] {
-            assert!(!apply_to(object, "", std::slice::from_ref(&operation)), "{object}");
+            assert!(!apply_to(object, std::slice::from_ref(&operation)), "{object}");
         }
     }
 
     /// What was read is proved by its own text, and what was not by all of the object's. A pointer elsewhere than in what was read is no proof.
     #[test]
-    fn the_text_of_a_container_proves_what_is_in_it() {
+    fn the_text_of_a_part_proves_what_is_in_it() {
         let object = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"annotations":{"a":"b"}},"spec":{"containers":[{"name":"a"},{"name":"b","livenessProbe":{"periodSeconds":5}}]}}"#;
         let plain = Workload::from_json(object).unwrap().unwrap();
         assert!(plain.containers.iter().all(|container| !container.text.0.is_empty()));
@@ -352,23 +413,37 @@ mod tests {
         let escaped = object.replace("\"name\"", "\"n\\u0061me\"");
         let strange = Workload::from_json(&escaped).unwrap().unwrap();
         assert!(strange.containers.iter().all(|container| container.text.0.is_empty()));
-        for (container, replace, path, expected) in [
-            (Some(1), true, "/spec/containers/1/livenessProbe/periodSeconds", true),
-            (Some(1), false, "/spec/containers/1/livenessProbe/timeoutSeconds", true),
-            (Some(1), true, "/spec/containers/1/livenessProbe/timeoutSeconds", false),
-            (Some(1), false, "/spec/containers/1/lifecycle/preStop", false),
-            (Some(0), false, "/spec/containers/0/livenessProbe/timeoutSeconds", false),
-            (None, false, RECORD, true),
-            (None, true, RECORD, false),
+        let (first, second) = (Within::Container(0), Within::Container(1));
+        let probe = Within::Probe(1, ProbeKind::Liveness);
+        for (within, replace, path, expected) in [
+            (second, true, "/spec/containers/1/livenessProbe/periodSeconds", true),
+            (second, false, "/spec/containers/1/livenessProbe/timeoutSeconds", true),
+            (second, true, "/spec/containers/1/livenessProbe/timeoutSeconds", false),
+            (second, false, "/spec/containers/1/lifecycle/preStop", false),
+            (first, false, "/spec/containers/0/livenessProbe/timeoutSeconds", false),
+            (probe, true, "/spec/containers/1/livenessProbe/periodSeconds", true),
+            (probe, false, "/spec/containers/1/livenessProbe/timeoutSeconds", true),
+            (probe, true, "/spec/containers/1/livenessProbe/timeoutSeconds", false),
+            (probe, false, "/spec/containers/1/livenessProbe/httpGet/port", false),
+            (Within::Annotations, false, RECORD, true),
+            (Within::Annotations, true, RECORD, false),
         ] {
-            let operation = Operation { replace, path: path.to_owned(), value: "1".to_owned(), container };
+            let operation = Operation { replace, path: path.to_owned(), value: "1".to_owned(), within };
             for (workload, object) in [(&plain, object), (&strange, &*escaped)] {
                 assert_eq!(applies(workload, object, std::slice::from_ref(&operation)), expected, "{operation:?} {object}");
             }
         }
-        let path = "/spec/containers/0/livenessProbe/periodSeconds".to_owned();
-        let elsewhere = Operation { replace: true, path, value: "1".to_owned(), container: Some(1) };
-        assert!(!applies(&plain, object, &[elsewhere]));
+        for (path, within) in [
+            ("/spec/containers/0/livenessProbe/periodSeconds", second),
+            ("/spec/containers/10/livenessProbe/periodSeconds", second),
+            ("/spec/containers/1/readinessProbe/periodSeconds", probe),
+            ("/metadata/labels/a", Within::Annotations),
+        ] {
+            for replace in [true, false] {
+                let elsewhere = Operation { replace, path: path.to_owned(), value: "1".to_owned(), within };
+                assert!(!applies(&plain, object, &[elsewhere]), "{path}");
+            }
+        }
     }
 
     #[test]

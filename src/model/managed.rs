@@ -119,6 +119,9 @@ pub(super) fn ownerships<'w>(raw: Json<'w>, pod: Option<&str>) -> (Vec<Ownership
     if raw.get().len() > MOST {
         return (vec![Ownership { all: true, ..Ownership::default() }], Vec::new());
     }
+    if !may_have_applied(raw.get()) {
+        return Default::default();
+    }
     let entries = entries(raw.get());
     if !entries.iter().any(Entry::is_apply) {
         return Default::default();
@@ -133,6 +136,11 @@ pub(super) fn ownerships<'w>(raw: Json<'w>, pod: Option<&str>) -> (Vec<Ownership
         if entry.is_apply() { applied.push(owned) } else { updated.push(owned) }
     }
     (applied, updated)
+}
+
+/// Whether there may be an `Apply` entry: it says so to the letter, or in escapes, which an API server does not use for letters.
+fn may_have_applied(text: &str) -> bool {
+    text.contains("\"Apply\"") || text.contains("\\u")
 }
 
 /// The entries of `managedFields`; none where there are more than [`MOST`] bytes of them, or other things.
@@ -366,6 +374,24 @@ mod tests {
             "v:\"a\"",
         ] {
             assert_eq!(name(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn an_apply_entry_is_found_however_it_is_written() {
+        let entry = |operation: &str| format!(r#"[{{"manager":"a","operation":{operation},"fieldsV1":{{"f:spec":{{}}}}}}]"#);
+        for (operation, applied) in [
+            (r#""Apply""#, 1),
+            (r#" "Apply" "#, 1),
+            (r#""\u0041pply""#, 1),
+            (r#""App\u006cy""#, 1),
+            (r#""Update""#, 0),
+            (r#""Applyx""#, 0),
+            ("null", 0),
+        ] {
+            let text = entry(operation);
+            let raw = serde_json::from_str(&text).unwrap();
+            assert_eq!(ownerships(raw, None).0.len(), applied, "{operation}");
         }
     }
 

@@ -7,7 +7,7 @@ use serde::{
     de::{self, Visitor},
 };
 
-use super::{Text, decode::nullable, exec::Reading};
+use super::{Text, decode::nullable, exec::Reading, json::Verbatim};
 
 /// Which of the three probes of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +123,9 @@ pub struct Probe<'a> {
     pub(super) failure_threshold: Option<i64>,
     #[serde(default)]
     pub(super) termination_grace_period_seconds: Option<i64>,
+    /// All of it.
+    #[serde(skip)]
+    pub(crate) text: Verbatim<'a>,
 }
 
 /// The one handler of a valid probe.

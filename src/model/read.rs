@@ -244,6 +244,7 @@ fn sleep(reader: &mut Reader<'_>, into: &mut Sleep) -> Read<()> {
 }
 
 fn probe<'a>(reader: &mut Reader<'a>, into: &mut Probe<'a>) -> Read<()> {
+    let place = reader.place();
     members!(reader, into, {
         "exec" => exec: optional(exec),
         "httpGet" => http_get: optional(http_get),
@@ -256,6 +257,7 @@ fn probe<'a>(reader: &mut Reader<'a>, into: &mut Probe<'a>) -> Read<()> {
         "failureThreshold" => failure_threshold: optional(integer),
         "terminationGracePeriodSeconds" => termination_grace_period_seconds: optional(integer),
     });
+    into.text = Verbatim(reader.since(place).get());
     Ok(())
 }
 

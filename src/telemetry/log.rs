@@ -1,20 +1,22 @@
 //! The log: text for people, JSON for machines, on stderr, and never in the way of an answer.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tracing::{Level, enabled};
-use tracing_subscriber::Layer as _;
+use jiff::Timestamp;
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::judged::Judged;
 use crate::admission::{Outcome, Route};
 
 /// Lines that may wait for stderr. More than that are dropped and counted: when the container's log pipe is full, answers must not wait.
@@ -47,6 +49,18 @@ impl Format {
     pub fn for_stderr() -> Self {
         if io::stderr().is_terminal() { Self::Text } else { Self::Json }
     }
+
+    pub(super) fn layer<S, W>(self, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+        W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    {
+        let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+        match self {
+            Self::Text => layer.with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()).boxed(),
+            Self::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        }
+    }
 }
 
 /// The least important lines that are written.
@@ -59,6 +73,9 @@ pub enum Verbosity {
     Debug,
     Trace,
 }
+
+/// Where lines go that are written as JSON without tracing.
+static JSON: OnceLock<Lines> = OnceLock::new();
 
 /// Writes lines until dropped; then waits for the last of them for at most half a second.
 #[derive(Debug)]
@@ -96,13 +113,12 @@ pub fn start(format: Format, verbosity: Verbosity) -> io::Result<Log> {
     let (sender, receiver) = sync_channel(WAITING_LINES);
     let lines = Lines { sender, dropped: Arc::default() };
     let dropped = Arc::clone(&lines.dropped);
-    let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone());
-    let layer = match format {
-        Format::Text => layer.with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()).boxed(),
-        Format::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
-    };
-    if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_err() {
+    if tracing_subscriber::registry().with(format.layer(lines.clone()).with_filter(filter)).try_init().is_err() {
         return Ok(Log { end: None });
+    }
+    if format == Format::Json {
+        // Set once: a second start has ended above.
+        let _ = JSON.set(lines.clone());
     }
     // Rust's own hook prints the message, and a message from string slicing quotes the string.
     std::panic::set_hook(Box::new(|panic| {
@@ -115,64 +131,12 @@ pub fn start(format: Format, verbosity: Verbosity) -> io::Result<Log> {
 
 /// One line about a judged request: `warn` for errors, `info` for what was denied or changed, else `debug`.
 pub fn answered(route: Route, status: u16, outcome: &Outcome, took: Duration) {
-    let level = match outcome.verdict {
-        "error" => Level::WARN,
-        "denied" | "patched" => Level::INFO,
-        _ if status != 200 || outcome.error.is_some() || !outcome.rule_errors.is_empty() => Level::WARN,
-        _ => Level::DEBUG,
-    };
-    // tracing wants each level written out, to know at compile time which callsites there are.
-    macro_rules! line {
-        ($level:expr) => {
-            if enabled!($level) {
-                let findings = joined(outcome.findings.iter().map(|(rule, action)| (*rule, Some(*action))));
-                let filled = joined(outcome.filled.iter().map(|field| (*field, None)));
-                let rule_errors = joined(outcome.rule_errors.iter().map(|rule| (*rule, None)));
-                tracing::event!(
-                    $level,
-                    path = route.path(),
-                    operation = outcome.operation,
-                    kind = &*outcome.kind,
-                    object = outcome.object,
-                    uid = outcome.uid,
-                    verdict = outcome.verdict,
-                    status,
-                    findings = present(&findings),
-                    filled = present(&filled),
-                    rule_errors = present(&rule_errors),
-                    error = outcome.error.as_deref(),
-                    policy = outcome.policy,
-                    micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                    "request judged"
-                );
-            }
-        };
+    let judged = Judged { route, status, outcome, took };
+    let Some(level) = judged.level() else { return };
+    match JSON.get() {
+        Some(lines) => lines.offer(Line::Text(judged.json(Timestamp::now(), level).into_bytes())),
+        None => judged.event(level),
     }
-    match level {
-        Level::WARN => line!(Level::WARN),
-        Level::INFO => line!(Level::INFO),
-        _ => line!(Level::DEBUG),
-    }
-}
-
-/// `a=deny, b=warn`.
-fn joined<'a>(items: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> String {
-    let mut text = String::new();
-    for (name, value) in items {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        text.push_str(name);
-        if let Some(value) = value {
-            // Writing to a string does not fail.
-            let _ = write!(text, "={value}");
-        }
-    }
-    text
-}
-
-fn present(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }
 
 enum Line {

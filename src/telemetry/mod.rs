@@ -1,4 +1,5 @@
 //! Logs and metrics.
 
+mod judged;
 pub mod log;
 pub mod metrics;
