@@ -18,8 +18,8 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// Starts of the product.
     pub(crate) starts: usize,
-    /// By how much the servers go before the load client, as for `nice`. At 0 each answer that wakes the client may interrupt the server, which no API
-    /// server on other cores does.
+    /// By how much the servers go before the load client, as for `nice`. At 0 each answer that wakes the client may interrupt the server, the more often the
+    /// longer its answers take, which no API server on cores of its own does; above 5 the client comes too late, and cores are idle.
     pub(crate) client_nice: u8,
 }
 

@@ -61,6 +61,6 @@ fn options(arguments: &[String]) -> compare::Options {
         seconds: value(arguments, "--seconds").unwrap_or(if quick { 0.3 } else { 1.5 }),
         rounds: value(arguments, "--rounds").unwrap_or(if quick { 2 } else { 5 }),
         starts: if quick { 5 } else { 15 },
-        client_nice: value(arguments, "--client-nice").unwrap_or(0),
+        client_nice: value(arguments, "--client-nice").unwrap_or(5),
     }
 }
