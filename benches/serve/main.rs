@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench serve [-- --quick | --seconds S --rounds N | --client-nice N]`, `-- --handshakes` for those alone, `-- --soak MINUTES [--rate R]` for mixed traffic
 //! over a long time, and `-- --peers [--requests N --rounds N]` for what a real API server sees of both and of a ValidatingAdmissionPolicy. Both servers are processes of their own, with the same TLS stack and the
-//! same server code; the second one's judge answers a constant. The load client is a third process, so that its CPU time is told apart. All
+//! same server code; the second one's judge answers a constant, at once or after 5 µs. The load client is a third process, so that its CPU time is told apart. All
 //! of them share the machine's cores: throughput and latency say what a client sees, CPU per request what the server itself costs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement that goes wrong ends
 

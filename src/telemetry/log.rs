@@ -1,7 +1,7 @@
 //! The log: text for people, JSON for machines, on stderr, and never in the way of an answer.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -22,6 +22,9 @@ use crate::admission::{Outcome, Route};
 /// Lines that may wait for stderr. More than that are dropped and counted: when the container's log pipe is full, answers must not wait.
 const WAITING_LINES: usize = 4096;
 
+/// Bytes of lines that may wait: a line about a forged object with 1,900 containers has hundreds of kilobytes.
+const WAITING_BYTES: usize = 4 << 20;
+
 /// How long lines are gathered after one was written. Waking the writer and a system call for each line cost more than the judgement that the
 /// line is about.
 const GATHER: Duration = Duration::from_millis(10);
@@ -30,7 +33,7 @@ const GATHER: Duration = Duration::from_millis(10);
 const KEPT_BUFFER: usize = 64 << 10;
 
 /// A line is seldom longer.
-const LINE: usize = 512;
+pub(super) const LINE: usize = 512;
 
 /// How long the end of the process waits for the last lines.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -111,8 +114,8 @@ pub fn start(format: Format, verbosity: Verbosity) -> io::Result<Log> {
         .with_target("kube_runtime", LevelFilter::OFF)
         .with_default(level.min(LevelFilter::WARN));
     let (sender, receiver) = sync_channel(WAITING_LINES);
-    let lines = Lines { sender, dropped: Arc::default() };
-    let dropped = Arc::clone(&lines.dropped);
+    let lines = Lines { sender, waiting: Arc::default() };
+    let waiting = Arc::clone(&lines.waiting);
     if tracing_subscriber::registry().with(format.layer(lines.clone()).with_filter(filter)).try_init().is_err() {
         return Ok(Log { end: None });
     }
@@ -125,7 +128,7 @@ pub fn start(format: Format, verbosity: Verbosity) -> io::Result<Log> {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a bug: code panicked");
     }));
-    let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&receiver, &dropped))?;
+    let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&receiver, &waiting))?;
     Ok(Log { end: Some((lines, writer)) })
 }
 
@@ -144,17 +147,40 @@ enum Line {
     End,
 }
 
+impl Line {
+    const fn length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::End => 0,
+        }
+    }
+}
+
 /// Hands lines to the thread that may wait for stderr.
 #[derive(Debug, Clone)]
 struct Lines {
     sender: SyncSender<Line>,
-    dropped: Arc<AtomicU64>,
+    waiting: Arc<Waiting>,
+}
+
+/// What is on its way to stderr, and what is not.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    dropped: AtomicU64,
 }
 
 impl Lines {
     fn offer(&self, line: Line) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(line) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let Waiting { bytes, dropped } = &*self.waiting;
+        let length = line.length();
+        let fits = bytes.fetch_add(length, Ordering::Relaxed) + length <= WAITING_BYTES;
+        let sent = if fits { self.sender.try_send(line) } else { Err(TrySendError::Full(line)) };
+        if sent.is_err() {
+            bytes.fetch_sub(length, Ordering::Relaxed);
+        }
+        if let Err(TrySendError::Full(_)) = sent {
+            dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -193,7 +219,7 @@ impl Drop for OneLine<'_> {
 }
 
 /// Writes the first line at once and those of the next moments together.
-fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
+fn write_lines(lines: &Receiver<Line>, waiting: &Waiting) {
     let mut stderr = io::stderr();
     let mut text = Vec::new();
     while let Ok(first) = lines.recv() {
@@ -206,15 +232,37 @@ fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
         }
         // Nobody is left to tell that stderr is gone.
         drop(stderr.write_all(&text));
+        waiting.bytes.fetch_sub(text.len(), Ordering::Relaxed);
         if ended {
             return;
         }
         text.clear();
         text.shrink_to(KEPT_BUFFER);
-        let lost = dropped.swap(0, Ordering::Relaxed);
+        let lost = waiting.dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(lost, "log lines dropped: stderr was not read");
         }
         std::thread::sleep(GATHER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// While nobody reads stderr, what waits is bounded in lines and in bytes, and what is dropped is counted.
+    #[test]
+    fn what_waits_is_bounded() {
+        let (sender, receiver) = sync_channel(3);
+        let lines = Lines { sender, waiting: Arc::default() };
+        let state = || (lines.waiting.bytes.load(Ordering::Relaxed), lines.waiting.dropped.load(Ordering::Relaxed));
+        lines.offer(Line::Text(vec![0; WAITING_BYTES - 1]));
+        lines.offer(Line::Text(vec![0; 2]));
+        assert_eq!(state(), (WAITING_BYTES - 1, 1));
+        lines.offer(Line::Text(vec![0; 1]));
+        lines.offer(Line::End);
+        lines.offer(Line::Text(Vec::new()));
+        assert_eq!(state(), (WAITING_BYTES, 2));
+        assert_eq!(receiver.try_iter().count(), 3);
     }
 }
